@@ -1,0 +1,33 @@
+# weir_library(NAME SOURCES … [DEPS room …] [LIBS target …] [TESTS …] [TEST_LIBS target …])
+#
+# One folder of src/ is one static library `weir_NAME` in namespace weir::NAME, with its unit tests
+# in one program `weir_NAME_test`, known to ctest as NAME. DEPS are rooms; what a room may depend on
+# stands in tools/lint/check_layers.py.
+function(weir_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LIBS;TESTS;TEST_LIBS" ${ARGN})
+    add_library(weir_${name} STATIC ${ARG_SOURCES})
+    list(TRANSFORM ARG_DEPS PREPEND weir_)
+    target_link_libraries(weir_${name} PUBLIC weir_flags ${ARG_DEPS} ${ARG_LIBS})
+    if(ARG_TESTS AND WEIR_TESTS)
+        add_executable(weir_${name}_test ${ARG_TESTS})
+        target_link_libraries(weir_${name}_test PRIVATE weir_${name} ${ARG_TEST_LIBS} weir_gtest)
+        add_test(NAME ${name} COMMAND weir_${name}_test --gtest_brief=1)
+        set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)
+    endif()
+endfunction()
+
+# weir_fuzz(NAME SOURCE room …): a libFuzzer program `fuzz_NAME` in the preset `fuzz`; everywhere else
+# the same entry point with a main that replays tests/fuzz/corpus/NAME, as the test `fuzz.NAME`.
+function(weir_fuzz name source)
+    list(TRANSFORM ARGN PREPEND weir_)
+    set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    if(WEIR_FUZZ)
+        add_executable(fuzz_${name} ${source})
+        target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    else()
+        add_executable(fuzz_${name} ${source} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cpp)
+        add_test(NAME fuzz.${name} COMMAND fuzz_${name} ${corpus})
+        set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+    endif()
+    target_link_libraries(fuzz_${name} PRIVATE ${ARGN})
+endfunction()

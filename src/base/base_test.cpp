@@ -1,0 +1,70 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/bytes.h"
+#include "base/failpoint.h"
+#include "base/file.h"
+#include "base/result.h"
+
+namespace weir {
+namespace {
+
+Result<int> half(int number) {
+    if (number % 2 != 0) {
+        return invalid_argument("number", "{} is odd", number);
+    }
+    return number / 2;
+}
+
+Result<int> quarter(int number) {
+    WEIR_TRY_ASSIGN(const int once, half(number));
+    WEIR_TRY_ASSIGN(const int twice, half(once));
+    return twice;
+}
+
+TEST(Result, AnErrorTravelsUpWithItsField) {
+    EXPECT_EQ(quarter(8).value(), 2);
+    const Result<int> odd = quarter(6);
+    ASSERT_FALSE(odd);
+    EXPECT_EQ(odd.error().message, "3 is odd");
+    EXPECT_EQ(odd.error().field, "number");
+}
+
+TEST(ByteReader, RefusesToReadPastTheEnd) {
+    const std::array<std::byte, 5> bytes{std::byte{1}, std::byte{0}, std::byte{0}, std::byte{0},
+                                         std::byte{9}};
+    ByteReader in(bytes);
+    EXPECT_EQ(in.read<uint32_t>().value(), 1u);
+    EXPECT_FALSE(in.read<uint32_t>());
+    EXPECT_FALSE(in.read_bytes(uint64_t{1} << 63));
+    EXPECT_EQ(in.read<uint8_t>().value(), 9u);
+}
+
+TEST(MappedFile, ShowsTheBytesAndRefusesFoldersAndEmptyFiles) {
+    const auto folder = std::filesystem::temp_directory_path() / "weir_base_test";
+    std::filesystem::create_directories(folder);
+    ASSERT_TRUE(write_file_atomically(folder / "a", "hello"));
+    const auto mapped = MappedFile::open(folder / "a");
+    ASSERT_TRUE(mapped);
+    EXPECT_EQ(mapped->bytes().size(), 5u);
+    EXPECT_EQ(read_file(folder / "a", 5).value(), "hello");
+    EXPECT_EQ(read_file(folder / "a", 4).error().code, ErrorCode::TooLarge);
+    EXPECT_FALSE(MappedFile::open(folder));
+    EXPECT_EQ(MappedFile::open(folder / "none").error().code, ErrorCode::NotFound);
+    std::filesystem::remove_all(folder);
+}
+
+TEST(Failpoint, IsArmedOnlyWhileItsObjectLives) {
+    EXPECT_FALSE(failpoint_armed("x"));
+    {
+        const ArmedFailpoint armed("x");
+        EXPECT_TRUE(failpoint_armed("x"));
+    }
+    EXPECT_FALSE(failpoint_armed("x"));
+}
+
+}  // namespace
+}  // namespace weir
