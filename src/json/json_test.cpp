@@ -1,0 +1,103 @@
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <string>
+
+#include "json/fields.h"
+#include "json/parse.h"
+#include "json/write.h"
+
+namespace weir::json {
+namespace {
+
+std::string round_trip(std::string_view text) {
+    const auto value = parse(text);
+    return value ? to_text(*value) : value.error().message;
+}
+
+TEST(JsonParse, KeepsOrderKindsAndExactNumbers) {
+    for (const std::string_view text :
+         {R"({"b":1,"a":[true,null,"x\n\u0001é😀"],"c":{"d":-0.5}})", "18446744073709551615",
+          "-9223372036854775808", "0.1", "1e+300", "9007199254740993", "\"\"", "[]", "{}"}) {
+        EXPECT_EQ(round_trip(text), text);
+    }
+    EXPECT_EQ(std::get<double>(parse("5e-324")->storage()), 5e-324);
+    EXPECT_EQ(std::get<double>(parse("2.2250738585072011e-308")->storage()),
+              2.2250738585072011e-308);
+    EXPECT_EQ(std::get<double>(parse("1e-400")->storage()), 0.0);
+}
+
+TEST(JsonParse, HT12_DuplicatesDepthRangesAndStrayBytesAreRefused) {
+    const std::string deep = std::string(65, '[') + std::string(65, ']');
+    const std::string very_deep(100000, '[');
+    const std::string nul("{\"a\":\0}", 7);
+    for (const std::string_view bad :
+         {std::string_view(R"({"a":1,"a":2})"), std::string_view(R"({"":1,"":2})"),
+          std::string_view(R"({"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"a":1})"),
+          std::string_view("1e999"), std::string_view("-1e999"), std::string_view("NaN"),
+          std::string_view("18446744073709551616"), std::string_view("\xEF\xBB\xBF{}"),
+          std::string_view(nul), std::string_view(deep), std::string_view(very_deep),
+          std::string_view("{} x"), std::string_view("{"), std::string_view(""),
+          std::string_view("\"\xFF\""), std::string_view(R"("\ud800")"), std::string_view("01"),
+          std::string_view("// c\n1"), std::string_view("[1,]")}) {
+        const auto value = parse(bad);
+        ASSERT_FALSE(value) << bad.substr(0, 60);
+        EXPECT_EQ(value.error().code, ErrorCode::InvalidArgument);
+    }
+}
+
+TEST(JsonParse, LargeObjectsFindTheirMembers) {
+    std::string text = "{";
+    for (int i = 0; i < 1000; ++i) {
+        text += fmt::format("{}\"k{}\":{}", i == 0 ? "" : ",", i, i);
+    }
+    const auto value = parse(text + "}");
+    ASSERT_TRUE(value);
+    for (int i = 0; i < 1000; ++i) {
+        EXPECT_EQ(*value->if_object()->find(fmt::format("k{}", i)), Value(i));
+    }
+    EXPECT_EQ(value->if_object()->find("k1000"), nullptr);
+}
+
+TEST(JsonObject, SetReplacesOrAppendsAtAnySize) {
+    Object object;
+    for (int i = 0; i < 40; ++i) {
+        object.set(fmt::format("k{}", i), i);
+        object.set(fmt::format("k{}", i / 2), -i);
+    }
+    EXPECT_EQ(object.size(), 40u);
+    EXPECT_EQ(*object.find("k19"), Value(-39));
+    EXPECT_EQ(*object.find("k39"), Value(39));
+    EXPECT_EQ(object.begin()->first, "k0");
+}
+
+TEST(JsonWrite, InvalidBytesBecomeReplacementCharacters) {
+    std::string out;
+    append_string(out, "a\xFF\"\\\x1F");
+    EXPECT_EQ(out, "\"a\uFFFD\\\"\\\\\\u001f\"");
+    out.clear();
+    append_number(out, std::numeric_limits<double>::infinity());
+    EXPECT_EQ(out, "null");
+}
+
+TEST(JsonFields, NamesTheFieldThatIsWrong) {
+    const Value body = *parse(R"({"n":3.5,"big":1e30,"flag":"yes","t":2.5,"extra":1,"none":null})");
+    Fields fields = *Fields::of(body, "body");
+    std::optional<int64_t> n;
+    EXPECT_EQ(fields.read("n", in_range<int64_t>(0, 9), n).error().message,
+              "body.n must be a whole number");
+    EXPECT_EQ(fields.read("big", in_range<int64_t>(0, 9), n).error().field, "body.big");
+    bool flag = false;
+    EXPECT_EQ(fields.read("flag", flag).error().message, "body.flag must be a boolean, not string");
+    std::optional<float> t;
+    EXPECT_FALSE(fields.read("t", in_range(0.0f, 2.0f), t));
+    EXPECT_TRUE(fields.read("none", in_range(0.0f, 2.0f), t));
+    EXPECT_FALSE(t);
+    EXPECT_EQ(fields.refuse_unknown().error().field, "body.extra");
+    fields.ignore({"extra"});
+    EXPECT_TRUE(fields.refuse_unknown());
+    EXPECT_EQ(Fields::of(Value(1), "x").error().field, "x");
+}
+
+}  // namespace
+}  // namespace weir::json

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "base/result.h"
+#include "json/value.h"
+
+namespace weir::json {
+
+struct ParseLimits {
+    size_t depth_max = 64;
+};
+
+// Reads one JSON text (RFC 8259), strictly: UTF-8 only, no byte-order mark, no comments, nothing
+// after the value. Refused besides: members that occur twice (two readers would disagree on which
+// one counts), numbers outside int64/uint64/double (a whole number that does not fit is not
+// rounded; 1e400 is not infinity), nesting deeper than the limit. Doubles are the nearest ones.
+//
+// Errors: InvalidArgument with the byte offset; the message never quotes the text.
+Result<Value> parse(std::string_view text, const ParseLimits& limits = {});
+
+}  // namespace weir::json
