@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace weir::kv {
+
+enum class BlockId : uint32_t {};
+
+// Layers that keep keys and values of one shape for the same stretch of the past. Every group has
+// its own block table; all groups draw blocks from one pool.
+struct AttentionGroup {
+    std::vector<uint32_t> layers;  // model layer numbers, ascending
+    uint32_t kv_heads = 0;
+    uint32_t key_dim = 0;                   // numbers per head
+    uint32_t value_dim = 0;                 // numbers per head; 0: values are part of the keys
+    std::optional<uint32_t> window_tokens;  // absent: the whole past
+};
+
+// All that a sequence remembers, as one model needs it.
+struct StateSpec {
+    tensor::DType kv_dtype = tensor::DType::F16;  // F32 or F16
+    uint32_t block_tokens = 16;
+    std::vector<AttentionGroup> groups;
+    // Recurrent and convolution state of one sequence, all layers together; 0 for a pure
+    // transformer. It is a function of the tokens so far and cannot be cut, only copied.
+    uint64_t recurrent_bytes = 0;
+};
+
+// One sequence's memory during one forward pass. Borrowed from the engine.
+//
+// blocks[g][i] is the memory of group g's block i: tokens [i*block_tokens, (i+1)*block_tokens) of
+// all the group's layers, one layer after the other in the group's order. nullptr: dropped, because
+// the group's window has passed it. Block memory is aligned to 64 bytes.
+struct SequenceView {
+    std::span<const std::span<std::byte* const>> blocks;  // [groups][blocks]
+    std::byte* recurrent = nullptr;  // recurrent_bytes, zero at position 0; updated in place
+};
+
+// Bytes of one layer's part of a block of `group`, and of a whole block (rounded up to 64).
+uint64_t layer_block_bytes(const StateSpec& spec, const AttentionGroup& group);
+uint64_t block_bytes(const StateSpec& spec, const AttentionGroup& group);
+
+}  // namespace weir::kv
