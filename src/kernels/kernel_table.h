@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// What a variant of the kernels provides. Plain pointers and sizes only: the files that implement
+// a variant are compiled for a CPU that the machine may not have, so they must not instantiate
+// inline functions of the standard library, which the linker could choose for everybody.
+namespace weir::kernels {
+
+// Activations in blocks of 32: a = values * scale.
+struct Q8Rows {
+    int8_t* values;   // [rows, columns], within ±127
+    float* scales;    // [rows, columns / 32]
+    int32_t* biases;  // [rows, columns / 32], -128 * (sum of the block's values)
+};
+
+// Activations in blocks of 256.
+struct Q8KRows {
+    int8_t* values;   // [rows, columns], within ±127
+    float* scales;    // [rows, columns / 256]
+    int16_t* sums16;  // [rows, columns / 16], sums of 16 values
+    int16_t* sums32;  // [rows, columns / 32], sums of 32 values
+};
+
+struct ActivationForms {
+    const float* values;  // [rows, columns]
+    Q8Rows q8;            // if prepared for Q8_0 or Q4_0
+    Q8KRows q8k;          // if prepared for Q4_K or Q6_K
+    size_t rows;
+    size_t columns;
+};
+
+// Rows [begin, end) of a weight matrix times all rows of the activations:
+// out[r * out_stride + o] for o in [begin, end).
+struct MatmulPart {
+    const uint8_t* weight;
+    size_t weight_stride;  // bytes
+    size_t begin;
+    size_t end;
+    const ActivationForms* x;
+    float* out;
+    size_t out_stride;
+};
+using MatmulFunction = void (*)(const MatmulPart&);
+
+// The queries of one KV head for tokens that stand together in one sequence.
+struct AttentionPart {
+    const std::byte* const* blocks;
+    size_t head_offset;  // of this layer's and KV head's keys, in a block
+    size_t block_tokens;
+    size_t key_dim;
+    size_t value_dim;
+    bool half;  // float16 storage, else float32
+    size_t tokens;
+    const uint32_t* key_begins;  // [tokens], ascending
+    const uint32_t* key_ends;    // [tokens], ascending
+    size_t group;                // query heads of this KV head
+    float scale;
+    const float* sinks;  // [group] or null
+    const float* q;      // token t, head g: q + t * q_stride + g * key_dim
+    size_t q_stride;
+    float* out;  // token t, head g: out + t * out_stride + g * value_dim
+    size_t out_stride;
+};
+
+struct KernelSet {
+    const char* name;
+
+    void (*quantize_q8)(const float* x, size_t columns, int8_t* values, float* scales,
+                        int32_t* biases);
+    void (*quantize_q8k)(const float* x, size_t columns, int8_t* values, float* scales,
+                         int16_t* sums16, int16_t* sums32);
+
+    MatmulFunction matmul_f32;
+    MatmulFunction matmul_f16;
+    MatmulFunction matmul_bf16;
+    MatmulFunction matmul_q8_0;
+    MatmulFunction matmul_q4_0;
+    MatmulFunction matmul_q4_k;
+    MatmulFunction matmul_q6_k;
+
+    // At most kAttentionVectors queries (tokens * group) in one call.
+    void (*attention)(const AttentionPart&);
+
+    void (*rms_norm)(const float* x, const float* weight, size_t count, float epsilon, float* out);
+    void (*add)(const float* a, const float* b, size_t count, float* out);
+    void (*scale)(float factor, size_t count, float* x);
+    void (*silu_mul)(const float* gate, const float* up, size_t count, float* out);
+    void (*gelu_tanh_mul)(const float* gate, const float* up, size_t count, float* out);
+    void (*rope_adjacent)(const float* cosines, const float* sines, size_t half, float* x);
+    void (*rope_halves)(const float* cosines, const float* sines, size_t half, float* x);
+    float (*largest)(const float* x, size_t count);  // NaN if one is NaN
+    float (*exp_sum)(const float* x, size_t count, float factor, float largest);
+    void (*exp_scaled)(const float* x, size_t count, float factor, float largest, float divisor,
+                       float* out);
+    void (*f16_from_f32)(const float* x, size_t count, uint16_t* out);
+};
+
+// The query vectors that one call of KernelSet::attention can hold.
+inline constexpr size_t kAttentionVectors = 32;
+
+const KernelSet& reference_kernels();
+const KernelSet& avx2_kernels();    // AVX2, FMA, F16C
+const KernelSet& avx512_kernels();  // AVX-512 F, BW, DQ, VL, VNNI
+
+}  // namespace weir::kernels

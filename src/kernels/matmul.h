@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "kernels/activations.h"
+#include "kernels/kernel_set.h"
+#include "tensor/matrix_view.h"
+
+// out[r][o] = sum over i of x[r][i] * weight[o][i]
+//
+// Every output element is one reduction in one fixed order, which depends on the weight's type and
+// the number of columns and on nothing else: not on the batch, the row's place in it, the number
+// of threads or the variant of the kernels. The order (reference/matmul.cpp is the specification):
+//
+//   F32, F16, BF16   sixteen partial sums, sum[l] = fma(w[i], x[i], sum[l]) for i = l, l + 16, …;
+//                    a last part of fewer than sixteen columns is filled up with zeros; then
+//                    folded in halves: l += l + 8, l += l + 4, l += l + 2, l += l + 1.
+//   Q8_0, Q4_0       per block of 32 the exact integer S = sum of q * a, then
+//                    acc = fma(S, dw * da, acc), block after block.
+//   Q4_K             per block of 256 the exact integers S0, S1 = sum of scale * q * a over the
+//                    first and second 128 elements, M = sum of minimum * a; then
+//                    acc = fma(S0, dw * da, acc), acc = fma(S1, dw * da, acc),
+//                    acc = fma(-M, dmin * da, acc).
+//   Q6_K             per block of 256 the exact integer S = sum of scale * (q - 32) * a, then
+//                    acc = fma(S, dw * da, acc).
+//
+// a and da are the quantized activations (activations.h). All integers above fit in 32 bits; those
+// of Q8_0 and Q4_K in a float32 without rounding, that of Q6_K is rounded once.
+namespace weir::kernels {
+
+// One product of several with the same activations: `out` is [x.rows, weight.rows] with
+// `out_stride` floats from one row to the next.
+struct MatmulJob {
+    tensor::MatrixView weight;
+    float* out = nullptr;
+    size_t out_stride = 0;
+};
+
+// Runs all the jobs in one parallel region (query, key and value; gate and up). The weights of all
+// of them have x.columns() columns. The outputs must not overlap each other or the activations.
+void matmul(const Compute& compute, Activations& x, std::span<const MatmulJob> jobs);
+
+void matmul(const Compute& compute, const tensor::MatrixView& weight, Activations& x, float* out,
+            size_t out_stride);
+
+}  // namespace weir::kernels

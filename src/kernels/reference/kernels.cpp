@@ -1,0 +1,34 @@
+#include "kernels/kernel_table.h"
+#include "kernels/reference/rows.h"
+
+namespace weir::kernels {
+
+const KernelSet& reference_kernels() {
+    static constexpr KernelSet kSet = {
+        .name = "reference",
+        .quantize_q8 = reference::quantize_q8,
+        .quantize_q8k = reference::quantize_q8k,
+        .matmul_f32 = reference::matmul_f32,
+        .matmul_f16 = reference::matmul_f16,
+        .matmul_bf16 = reference::matmul_bf16,
+        .matmul_q8_0 = reference::matmul_q8_0,
+        .matmul_q4_0 = reference::matmul_q4_0,
+        .matmul_q4_k = reference::matmul_q4_k,
+        .matmul_q6_k = reference::matmul_q6_k,
+        .attention = reference::attention,
+        .rms_norm = reference::rms_norm,
+        .add = reference::add,
+        .scale = reference::scale,
+        .silu_mul = reference::silu_mul,
+        .gelu_tanh_mul = reference::gelu_tanh_mul,
+        .rope_adjacent = reference::rope_adjacent,
+        .rope_halves = reference::rope_halves,
+        .largest = reference::largest,
+        .exp_sum = reference::exp_sum,
+        .exp_scaled = reference::exp_scaled,
+        .f16_from_f32 = reference::f16_from_f32,
+    };
+    return kSet;
+}
+
+}  // namespace weir::kernels

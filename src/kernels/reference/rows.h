@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+
+// The plain kernels: each is the specification of what its counterparts in cpu/ compute, to the
+// bit. Written to be read; nobody waits for them except tests and CPUs without AVX2.
+namespace weir::kernels::reference {
+
+void quantize_q8(const float* x, size_t columns, int8_t* values, float* scales, int32_t* biases);
+void quantize_q8k(const float* x, size_t columns, int8_t* values, float* scales, int16_t* sums16,
+                  int16_t* sums32);
+
+void rms_norm(const float* x, const float* weight, size_t count, float epsilon, float* out);
+void add(const float* a, const float* b, size_t count, float* out);
+void scale(float factor, size_t count, float* x);
+void silu_mul(const float* gate, const float* up, size_t count, float* out);
+void gelu_tanh_mul(const float* gate, const float* up, size_t count, float* out);
+void rope_adjacent(const float* cosines, const float* sines, size_t half, float* x);
+void rope_halves(const float* cosines, const float* sines, size_t half, float* x);
+float largest(const float* x, size_t count);
+float exp_sum(const float* x, size_t count, float factor, float largest_value);
+void exp_scaled(const float* x, size_t count, float factor, float largest_value, float divisor,
+                float* out);
+void f16_from_f32(const float* x, size_t count, uint16_t* out);
+
+void matmul_f32(const MatmulPart& part);
+void matmul_f16(const MatmulPart& part);
+void matmul_bf16(const MatmulPart& part);
+void matmul_q8_0(const MatmulPart& part);
+void matmul_q4_0(const MatmulPart& part);
+void matmul_q4_k(const MatmulPart& part);
+void matmul_q6_k(const MatmulPart& part);
+
+void attention(const AttentionPart& part);
+
+// Sixteen partial sums folded in halves: l += l + 8, l += l + 4, l += l + 2, l += l + 1.
+float fold(const float (&lanes)[16]);
+
+}  // namespace weir::kernels::reference
