@@ -1,0 +1,118 @@
+#include "policy/fold.h"
+
+#include <unicode/normalizer2.h>
+#include <unicode/uchar.h>
+#include <unicode/unistr.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/utf8.h"
+
+namespace weir::policy {
+namespace {
+
+bool shows_nothing(char32_t c) {
+    const auto point = static_cast<UChar32>(c);
+    const int8_t type = u_charType(point);
+    return u_hasBinaryProperty(point, UCHAR_DEFAULT_IGNORABLE_CODE_POINT) != 0 ||
+           type == U_FORMAT_CHAR || type == U_NON_SPACING_MARK || type == U_ENCLOSING_MARK ||
+           (type == U_CONTROL_CHAR && c != '\n' && c != '\t' && c != '\r');
+}
+
+// Letters of other scripts that are drawn like an ASCII one; what matters here are the characters
+// of addresses, IBANs and keys. Source: the prototypes of UTS #39's confusables, cut to letters
+// that NFKC leaves alone.
+struct LookAlike {
+    char32_t from;
+    char to;
+};
+constexpr std::array kLookAlikes = std::to_array<LookAlike>({
+    {0x0251, 'a'}, {0x0261, 'g'}, {0x0131, 'i'}, {0x0391, 'A'}, {0x0392, 'B'}, {0x0395, 'E'},
+    {0x0396, 'Z'}, {0x0397, 'H'}, {0x0399, 'I'}, {0x039A, 'K'}, {0x039C, 'M'}, {0x039D, 'N'},
+    {0x039F, 'O'}, {0x03A1, 'P'}, {0x03A4, 'T'}, {0x03A5, 'Y'}, {0x03A7, 'X'}, {0x03B1, 'a'},
+    {0x03B9, 'i'}, {0x03BD, 'v'}, {0x03BF, 'o'}, {0x03C1, 'p'}, {0x03C5, 'u'}, {0x0405, 'S'},
+    {0x0406, 'I'}, {0x0408, 'J'}, {0x0410, 'A'}, {0x0412, 'B'}, {0x0415, 'E'}, {0x041A, 'K'},
+    {0x041C, 'M'}, {0x041D, 'H'}, {0x041E, 'O'}, {0x0420, 'P'}, {0x0421, 'C'}, {0x0422, 'T'},
+    {0x0423, 'Y'}, {0x0425, 'X'}, {0x0430, 'a'}, {0x0435, 'e'}, {0x043E, 'o'}, {0x0440, 'p'},
+    {0x0441, 'c'}, {0x0443, 'y'}, {0x0445, 'x'}, {0x0455, 's'}, {0x0456, 'i'}, {0x0458, 'j'},
+    {0x04BB, 'h'}, {0x0501, 'd'}, {0x051B, 'q'}, {0x051D, 'w'}, {0x0570, 'h'}, {0x0578, 'n'},
+    {0x057D, 'u'}, {0x0585, 'o'}, {0x10E7, 'y'}, {0x13A0, 'D'}, {0x13A2, 'T'}, {0x13B3, 'W'},
+    {0x3002, '.'}, {0x06D4, '.'}, {0x0701, '.'}, {0x2024, '.'}, {0x00B7, '.'}, {0x2027, '.'},
+    {0x2044, '/'}, {0x2215, '/'}, {0x2212, '-'}, {0x02D7, '-'}, {0x2796, '-'}, {0x2795, '+'},
+});
+
+char32_t plain_form(char32_t c) {
+    if (c < 0x80) {
+        return c;
+    }
+    const auto point = static_cast<UChar32>(c);
+    if (const int32_t digit = u_charDigitValue(point); digit >= 0) {
+        return U'0' + static_cast<char32_t>(digit);
+    }
+    switch (u_charType(point)) {
+        case U_DASH_PUNCTUATION:
+            return U'-';
+        case U_SPACE_SEPARATOR:
+            return U' ';
+        case U_LINE_SEPARATOR:
+        case U_PARAGRAPH_SEPARATOR:
+            return U'\n';
+        default:
+            break;
+    }
+    const auto* found = std::find_if(kLookAlikes.begin(), kLookAlikes.end(),
+                                     [c](const LookAlike& entry) { return entry.from == c; });
+    return found == kLookAlikes.end() ? c : static_cast<char32_t>(found->to);
+}
+
+bool is_plain_ascii(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return (byte >= 0x20 && byte < 0x7F) || c == '\n' || c == '\t' || c == '\r';
+    });
+}
+
+std::string nfkc(std::string_view text) {
+    UErrorCode status = U_ZERO_ERROR;
+    const icu::Normalizer2* normalizer = icu::Normalizer2::getNFKCInstance(status);
+    if (U_FAILURE(status)) {
+        return std::string(text);
+    }
+    std::string out;
+    icu::StringByteSink<std::string> sink(&out);
+    const auto count = static_cast<int32_t>(std::min<size_t>(text.size(), INT32_MAX));
+    normalizer->normalizeUTF8(0, icu::StringPiece(text.data(), count), sink, nullptr, status);
+    return U_FAILURE(status) ? std::string(text) : out;
+}
+
+}  // namespace
+
+std::string fold(std::string_view text) {
+    if (is_plain_ascii(text)) {
+        return std::string(text);
+    }
+    // What shows nothing goes first: between a base and its mark it would stop the composition.
+    std::string visible;
+    visible.reserve(text.size());
+    for (size_t at = 0; at < text.size();) {
+        const utf8::Decoded next = utf8::decode(text, at);
+        if (next.valid && !shows_nothing(next.code_point)) {
+            visible.append(text, at, next.bytes);
+        }
+        at += next.bytes;
+    }
+    const std::string unified = nfkc(visible);
+    std::string out;
+    out.reserve(unified.size());
+    for (size_t at = 0; at < unified.size();) {
+        const utf8::Decoded next = utf8::decode(unified, at);
+        if (!shows_nothing(next.code_point)) {
+            utf8::append(out, plain_form(next.code_point));
+        }
+        at += next.bytes;
+    }
+    return out;
+}
+
+}  // namespace weir::policy

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace weir::policy {
+
+// The text as a detector should see it, whatever was done to hide what it says: compatibility
+// forms unified (NFKC: full-width digits, ligatures), digits of every script as ASCII digits,
+// characters that show nothing removed (zero-width, bidirectional controls, tags, variation
+// selectors, soft hyphens, combining marks), look-alikes of Latin letters and of separators
+// replaced by their ASCII form (UTS #39 skeletons, by character), dashes and spaces unified.
+//
+// Not for output: it only serves detection. Linear in the text.
+std::string fold(std::string_view text);
+
+}  // namespace weir::policy
