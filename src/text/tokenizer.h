@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "text/token.h"
+#include "base/token_id.h"
 #include "text/vocab.h"
 
 namespace weir::text {

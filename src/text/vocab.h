@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/token.h"
+#include "base/token_id.h"
 
 namespace weir::text {
 

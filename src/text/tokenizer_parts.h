@@ -1,0 +1,69 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/normalizer.h"
+#include "text/pretokenizer.h"
+#include "text/tokenizer.h"
+
+namespace weir::text {
+
+// What a reader of some file format makes of it; Tokenizer puts the parts to work. Internal.
+struct Tokenizer::Parts {
+    struct Token {
+        std::string bytes;  // what it adds to a text; a control token's name
+        bool control = false;
+    };
+
+    std::vector<Token> tokens;     // by id
+    AddedTokens added;             // searched for in the text as it is
+    AddedTokens added_normalized;  // and in the text as normalised
+    Normalizer normalizer;
+    Normalizer piece_normalizer;  // what the pre-tokenizer changes before it cuts
+    PreTokenizer pre_tokenizer;
+    std::unique_ptr<const Bpe> bpe;
+
+    std::vector<TokenId> prefix;  // what add_special puts before a text
+    std::vector<TokenId> suffix;  // and behind it
+    std::optional<TokenId> bos;
+    std::optional<TokenId> eos;
+    std::optional<TokenId> eot;
+    std::optional<TokenId> unknown;
+    std::optional<TokenId> padding;
+    std::vector<TokenId> end_of_generation;
+    size_t leading_spaces = 0;  // of a decoded text, to be dropped
+};
+
+// Bounds for every reader: far above any tokenizer that exists.
+inline constexpr size_t kVocabTokensMax = size_t{1} << 22;
+inline constexpr size_t kTokenBytesMax = size_t{1} << 16;
+inline constexpr size_t kMergesMax = size_t{1} << 23;
+
+// ---- What the readers share ----
+
+// GPT-2's byte alphabet: token texts spell each byte as one printable character. Nothing if the
+// text has a character outside of it.
+std::optional<std::string> bytes_of_byte_level(std::string_view token);
+// The byte of "<0x41>": exactly two hexadecimal digits.
+std::optional<uint8_t> byte_of_name(std::string_view token);
+
+inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
+std::string spaces_of_metaspace(std::string_view token);
+
+// Merges of a SentencePiece vocabulary: any two symbols whose texts together are a token merge to
+// it, the better score first. Errors: TooLarge where the tokens are absurdly long.
+Result<void> add_scored_merges(Bpe& bpe, std::span<const std::string_view> texts,
+                               std::span<const float> scores, const std::vector<bool>& mergeable);
+
+// Control tokens of well-known names that end a turn or a text, added to what the file itself
+// says; sorts and removes duplicates.
+void complete_end_of_generation(Tokenizer::Parts& parts);
+
+}  // namespace weir::text

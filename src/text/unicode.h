@@ -1,0 +1,57 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace weir::text {
+
+// What the pre-tokenizers need to know of a character, one bit each; the classes are disjoint.
+//   \p{L} = kLetter   [\p{Lu}\p{Lt}] = kUpper   \p{Ll} = kLower   [\p{Lm}\p{Lo}] = kCaseless
+//   \p{M} = kMark     \p{N} = kNumber           \p{P} = kPunctuation   \p{S} = kSymbol
+//   \s (White_Space) = kSpace                   everything else: 0
+using CharClass = uint8_t;
+inline constexpr CharClass kUpper = 1;
+inline constexpr CharClass kLower = 2;
+inline constexpr CharClass kCaseless = 4;
+inline constexpr CharClass kMark = 8;
+inline constexpr CharClass kNumber = 16;
+inline constexpr CharClass kSpace = 32;
+inline constexpr CharClass kPunctuation = 64;
+inline constexpr CharClass kSymbol = 128;
+inline constexpr CharClass kLetter = kUpper | kLower | kCaseless;
+
+// The classes of all code points, as a two-stage table (about 50 KiB). The Unicode version stands
+// at the top of unicode_tables.cpp.
+//
+// Threads: immutable.
+class CharTable {
+  public:
+    static const CharTable& get();
+
+    CharClass ascii(uint8_t byte) const { return blocks_[byte]; }  // byte < 0x80
+    CharClass of(char32_t code_point) const {
+        if (code_point > 0x10FFFF) {
+            return 0;
+        }
+        return blocks_[size_t{block_of_[code_point >> kBlockBits]} << kBlockBits |
+                       (code_point & kBlockMask)];
+    }
+
+  private:
+    CharTable();
+
+    static constexpr unsigned kBlockBits = 7;
+    static constexpr char32_t kBlockMask = (1U << kBlockBits) - 1;
+    std::array<uint16_t, (0x110000U >> kBlockBits)> block_of_;
+    std::vector<CharClass> blocks_;  // block 0 is ASCII
+};
+
+// The simple lower case of one code point (itself if it has none).
+char32_t to_lower(char32_t code_point);
+
+// Canonical combining class.
+uint8_t combining_class(char32_t code_point);
+
+}  // namespace weir::text

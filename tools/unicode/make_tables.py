@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Writes src/text/unicode_tables.cpp from Python's unicodedata: general categories, White_Space, canonical
+combining classes, canonical decompositions and compositions.
+
+usage: make_tables.py > src/text/unicode_tables.cpp
+
+The Unicode version is that of the Python which runs it (3.11: Unicode 14.0).
+"""
+import sys
+import unicodedata
+
+# White_Space is not a category: the separators, and these controls.
+SPACE_CONTROLS = {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85}
+SURROGATES = range(0xD800, 0xE000)
+HANGUL = range(0xAC00, 0xD7A4)
+
+
+def char_class(code):
+    """The enumerator of text::CharClass."""
+    category = unicodedata.category(chr(code))
+    if code in SPACE_CONTROLS or category[0] == "Z":
+        return "kSpace"
+    if category in ("Lu", "Lt"):
+        return "kUpper"
+    if category == "Ll":
+        return "kLower"
+    return {"L": "kCaseless", "M": "kMark", "N": "kNumber", "P": "kPunctuation", "S": "kSymbol"}.get(category[0])
+
+
+def ranges(function):
+    """[first, last, value] of every maximal run where function is not None."""
+    runs = []
+    for code in range(sys.maxunicode + 1):
+        value = function(code) if code not in SURROGATES else None
+        if value is None:
+            continue
+        if runs and runs[-1][1] == code - 1 and runs[-1][2] == value:
+            runs[-1][1] = code
+        else:
+            runs.append([code, code, value])
+    return runs
+
+
+def decomposition(code):
+    """The canonical decomposition mapping, one step, or None."""
+    text = unicodedata.decomposition(chr(code))
+    if not text or text.startswith("<") or code in HANGUL:
+        return None
+    return [int(part, 16) for part in text.split()]
+
+
+def composes(code, pair):
+    return unicodedata.normalize("NFC", "".join(map(chr, pair))) == chr(code)
+
+
+def simple_lower(code):
+    lower = chr(code).lower()
+    return ord(lower) if len(lower) == 1 and lower != chr(code) else None
+
+
+def table(name, type_name, rows):
+    print(f"constexpr {type_name} k{name}Rows[] = {{")
+    line = ""
+    for row in rows:
+        item = "{" + ",".join(row) + "},"
+        if len(line) + len(item) > 100:
+            print(line)
+            line = ""
+        line += item
+    print(line + "};")
+    print(f"const std::span<const {type_name}> k{name} = k{name}Rows;\n")
+
+
+def main():
+    print(f"""// Made by tools/unicode/make_tables.py from Unicode {unicodedata.unidata_version}; do not edit.
+// clang-format off
+
+#include "text/unicode_tables.h"
+
+namespace weir::text::tables {{
+""")
+    hexa = lambda code: f"0x{code:X}"
+    table("Classes", "ClassRange", [[hexa(a), hexa(b), c] for a, b, c in ranges(char_class)])
+    table("CombiningClasses", "CombiningRange",
+          [[hexa(a), hexa(b), str(c)] for a, b, c in
+           ranges(lambda code: unicodedata.combining(chr(code)) or None)])
+    found = [(code, parts) for code in range(sys.maxunicode + 1) if (parts := decomposition(code))]
+    table("Decompositions", "Decomposition",
+          [[hexa(code), hexa(parts[0]), hexa(parts[1]) if len(parts) > 1 else "0",
+            "true" if len(parts) == 2 and composes(code, parts) else "false"] for code, parts in found])
+    lowers = []
+    for code in range(0x80, sys.maxunicode + 1):
+        if (lower := simple_lower(code)) is not None:
+            step = lowers[-1][3] if lowers else 0
+            if lowers and lowers[-1][2] == lower - code and code - lowers[-1][1] in (1, 2) and (
+                    lowers[-1][1] == lowers[-1][0] or code - lowers[-1][1] == step):
+                lowers[-1][3] = code - lowers[-1][1]
+                lowers[-1][1] = code
+            else:
+                lowers.append([code, code, lower - code, 1])
+    table("Lowercases", "LowercaseRange", [[hexa(a), hexa(b), str(d), str(s)] for a, b, d, s in lowers])
+    print("}  // namespace weir::text::tables")
+
+
+if __name__ == "__main__":
+    main()
