@@ -93,7 +93,7 @@ struct SamplingParams {
     std::vector<std::string> stop;
     std::vector<TokenId> stop_token_ids;
     bool ignore_eos = false;
-    std::optional<uint64_t> seed;  // the gateway draws an absent one before anything starts
+    std::optional<uint64_t> seed;  // absent: ChatRequest::drawn_seed, where a local model answers
     std::optional<uint32_t> tokens_max;
     uint32_t choices = 1;             // n
     std::optional<uint32_t> best_of;  // RawPrompts only; >= choices
@@ -112,6 +112,9 @@ struct ChatRequest {
     // What changes no answer (user, metadata, …), as (name, JSON text): inspected, and passed on
     // to remotes.
     std::vector<std::pair<std::string, std::string>> passed_on;
+    // Drawn by the gateway for every request, so that a local answer can be told again to the bit.
+    // Never sent to a provider.
+    uint64_t drawn_seed = 0;
     std::string tenant;  // whose prefix cache this may use; a key's name, or empty
     std::optional<InspectionStamp> inspection;
 };

@@ -34,6 +34,7 @@ class Writer {
 
     Writer& value(std::string_view text);
     Writer& value(const char* text) { return value(std::string_view(text)); }
+    Writer& value(const std::string& text) { return value(std::string_view(text)); }
     Writer& value(bool flag);
     Writer& value(int64_t number);
     Writer& value(uint64_t number);

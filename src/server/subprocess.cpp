@@ -1,0 +1,146 @@
+#include "server/subprocess.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+
+extern "C" char** environ;
+
+namespace weir::server {
+namespace {
+
+constexpr size_t kLineBytesMax = size_t{64} << 10;
+
+struct Pipe {
+    UniqueFd read_end;
+    UniqueFd write_end;
+};
+
+Result<Pipe> make_pipe() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+        return fail(ErrorCode::ResourceExhausted, "cannot make a pipe: {}", std::strerror(errno));
+    }
+    return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+// Reads up to the first newline; what was read until then if there is none.
+std::string read_line(int fd) {
+    std::string line;
+    std::array<char, 4096> buffer{};
+    while (line.size() < kLineBytesMax) {
+        const ssize_t count = ::read(fd, buffer.data(), buffer.size());
+        if (count < 0 && errno == EINTR) {
+            continue;
+        }
+        if (count <= 0) {
+            return line;
+        }
+        line.append(buffer.data(), static_cast<size_t>(count));
+        if (const size_t end = line.find('\n'); end != std::string::npos) {
+            line.resize(end);
+            return line;
+        }
+    }
+    return line;
+}
+
+class SpawnActions {
+  public:
+    SpawnActions() { posix_spawn_file_actions_init(&actions_); }
+    SpawnActions(const SpawnActions&) = delete;
+    SpawnActions& operator=(const SpawnActions&) = delete;
+    ~SpawnActions() { posix_spawn_file_actions_destroy(&actions_); }
+
+    // A descriptor that keeps its number would keep CLOEXEC as well, so it goes through another.
+    void give(int from, int to) { posix_spawn_file_actions_adddup2(&actions_, from, to); }
+    const posix_spawn_file_actions_t* get() const { return &actions_; }
+
+  private:
+    posix_spawn_file_actions_t actions_;
+};
+
+}  // namespace
+
+// Whether the child has been waited for; afterwards its number may belong to somebody else.
+struct Subprocess::State {
+    std::mutex mutex;
+    bool reaped = false;  // guarded by mutex
+};
+
+Result<std::unique_ptr<Subprocess>> Subprocess::start(const std::vector<std::string>& arguments,
+                                                      Callbacks callbacks) {
+    WEIR_TRY_ASSIGN(Pipe input, make_pipe());
+    WEIR_TRY_ASSIGN(Pipe lines, make_pipe());
+    // Numbers above those that the child gets, so that no dup2 overwrites what a later one needs.
+    const UniqueFd child_input(::fcntl(input.read_end.get(), F_DUPFD_CLOEXEC, 10));
+    const UniqueFd child_lines(::fcntl(lines.write_end.get(), F_DUPFD_CLOEXEC, 10));
+    if (!child_input.is_open() || !child_lines.is_open()) {
+        return fail(ErrorCode::ResourceExhausted, "no file descriptor is left for a worker");
+    }
+    SpawnActions actions;
+    actions.give(child_input.get(), STDIN_FILENO);
+    actions.give(STDERR_FILENO, STDOUT_FILENO);
+    actions.give(child_lines.get(), kLineDescriptor);
+
+    std::vector<char*> argv;
+    for (const std::string& argument : arguments) {
+        argv.push_back(const_cast<char*>(argument.c_str()));
+    }
+    argv.push_back(nullptr);
+    pid_t pid = 0;
+    const int error = ::posix_spawn(&pid, argv[0], actions.get(), nullptr, argv.data(), environ);
+    if (error != 0) {
+        return fail(ErrorCode::Unavailable, "cannot start a worker: {}", std::strerror(error));
+    }
+    return std::unique_ptr<Subprocess>(new Subprocess(
+        pid, std::move(input.write_end), std::move(lines.read_end), std::move(callbacks)));
+}
+
+Subprocess::Subprocess(pid_t pid, UniqueFd input, UniqueFd lines, Callbacks callbacks)
+    : pid_(pid),
+      input_(std::move(input)),
+      state_(std::make_shared<State>()),
+      waiter_([pid, state = state_, lines = std::move(lines), callbacks = std::move(callbacks)] {
+          std::string line = read_line(lines.get());
+          if (!line.empty()) {
+              callbacks.on_line(std::move(line));
+          }
+          siginfo_t info{};
+          while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0 &&
+                 errno == EINTR) {
+          }
+          int status = 0;
+          {
+              const std::lock_guard lock(state->mutex);
+              ::waitpid(pid, &status, 0);
+              state->reaped = true;
+          }
+          callbacks.on_exit(status);
+      }) {}
+
+Subprocess::~Subprocess() {
+    signal(SIGKILL);
+    waiter_.join();
+}
+
+void Subprocess::signal(int number) const {
+    const std::lock_guard lock(state_->mutex);
+    if (!state_->reaped) {
+        ::kill(pid_, number);
+    }
+}
+
+std::string describe_exit(int status) {
+    return WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
+                               : fmt::format("exit status {}", WEXITSTATUS(status));
+}
+
+}  // namespace weir::server

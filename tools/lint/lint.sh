@@ -1,0 +1,10 @@
+#!/bin/bash
+# Form and layers. usage: lint.sh
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/../.."
+
+python3 tools/lint/check_layers.py .
+python3 tools/lint/check_connect.py .
+mapfile -t sources < <(git ls-files 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'bench/*.h' 'bench/*.cpp')
+clang-format-19 --dry-run --Werror "${sources[@]}"
+echo "format: ${#sources[@]} files"
