@@ -1,0 +1,66 @@
+#include <array>
+
+#include "model/config_gguf.h"
+#include "model/config_json.h"
+#include "model/family.h"
+
+// Llama 2, 3, 3.1, 3.2, 3.3 and Mistral 7B, Nemo, Small (Touvron et al. 2023, Jiang et al. 2023).
+//
+//   n = rmsnorm(x)
+//   x = x + Wo attention(rope(Wq n), rope(Wk n), Wv n)      scale 1 / sqrt(head_dim), causal
+//   m = rmsnorm(x)
+//   x = x + Wdown (silu(Wgate m) * Wup m)
+//   logits = Wout rmsnorm(x)                                 Wout is the embedding if tied
+//
+// Query heads share KV heads in groups. Biases only where attention_bias and mlp_bias say so (GGUF:
+// where the tensors are). Mistral's window covers all layers, or those that layer_types names.
+//
+// Rotation: published safetensors have pairs (i, i + d/2). GGUF converters permute the rows of Wq
+// and Wk so that pairs are (2i, 2i + 1). The rows of safetensors are taken as they are, and the
+// outputs interleaved before they are rotated as adjacent pairs: so both formats compute the same
+// sums in the same order, and give the same bits.
+namespace weir::model {
+
+namespace {
+
+constexpr std::array<std::string_view, 2> kArchitectures = {"llama", "mistral3"};
+constexpr std::array<std::string_view, 3> kModelTypes = {"llama", "mistral", "ministral"};
+
+Result<void> finish_gguf(GgufConfig&, TransformerConfig& out) {
+    out.rope.pairs = kernels::RopePairs::Adjacent;
+    out.qkv_bias = BiasRule::IfPresent;
+    out.output_bias = BiasRule::IfPresent;
+    out.mlp_bias = BiasRule::IfPresent;
+    return {};
+}
+
+BiasRule bias_rule(bool said) {
+    return said ? BiasRule::Always : BiasRule::Never;
+}
+
+Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
+    out.rope.pairs = kernels::RopePairs::Adjacent;
+    out.qk_rows = QkRows::HalvesToAdjacent;
+    WEIR_TRY_ASSIGN(const bool attention_bias, in.flag("attention_bias"));
+    WEIR_TRY_ASSIGN(const bool mlp_bias, in.flag("mlp_bias"));
+    out.qkv_bias = bias_rule(attention_bias);
+    out.output_bias = bias_rule(attention_bias);
+    out.mlp_bias = bias_rule(mlp_bias);
+
+    std::string model_type;
+    WEIR_TRY(in.fields().read("model_type", model_type));
+    WEIR_TRY_ASSIGN(const auto window, in.size("sliding_window"));
+    if (model_type == "llama" && window.value_or(0) != 0) {
+        return unsupported("config.json.sliding_window: Llama models have none");
+    }
+    return in.read_windows(window, 0, out);
+}
+
+}  // namespace
+
+const Family& llama_family() {
+    static constexpr Family kFamily{kArchitectures, kModelTypes, finish_gguf, finish_json};
+    return kFamily;
+}
+
+}  // namespace weir::model

@@ -1,0 +1,46 @@
+#include <array>
+
+#include "model/config_gguf.h"
+#include "model/config_json.h"
+#include "model/family.h"
+
+// Qwen3, dense: the Llama block (families/llama.cpp) with an RMSNorm per head on q and k before the
+// rotation (one weight of head_dim for all heads), pairs (i, i + d/2) in both file formats, and
+// heads whose size does not follow from the hidden size. Biases on q, k, v and o only where
+// attention_bias says so; no published model has them. Windows as in Qwen2.
+namespace weir::model {
+
+namespace {
+
+constexpr std::array<std::string_view, 1> kNames = {"qwen3"};
+constexpr uint32_t kHeadDimDefault = 128;
+
+Result<void> finish_gguf(GgufConfig&, TransformerConfig& out) {
+    out.rope.pairs = kernels::RopePairs::Halves;
+    out.qk_norm = true;
+    out.qkv_bias = BiasRule::IfPresent;
+    out.output_bias = BiasRule::IfPresent;
+    return {};
+}
+
+Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
+    out.rope.pairs = kernels::RopePairs::Halves;
+    out.qk_norm = true;
+    if (!in.has("head_dim")) {
+        out.head_dim = kHeadDimDefault;
+        out.rope.rotary_dim = kHeadDimDefault;
+    }
+    WEIR_TRY_ASSIGN(const bool attention_bias, in.flag("attention_bias"));
+    out.qkv_bias = attention_bias ? BiasRule::Always : BiasRule::Never;
+    out.output_bias = out.qkv_bias;
+    return in.read_switched_windows(out);
+}
+
+}  // namespace
+
+const Family& qwen3_family() {
+    static constexpr Family kFamily{kNames, kNames, finish_gguf, finish_json};
+    return kFamily;
+}
+
+}  // namespace weir::model

@@ -1,0 +1,123 @@
+#include "model/load.h"
+
+#include <algorithm>
+
+#include "model/config.h"
+#include "model/decoder.h"
+#include "model/weights.h"
+
+namespace weir::model {
+
+namespace {
+
+constexpr uint32_t kBatchTokensMax = 1u << 16;
+
+Result<void> check_options(const LoadOptions& options) {
+    if (options.batch_tokens_max == 0 || options.batch_tokens_max > kBatchTokensMax) {
+        return invalid_argument("batch_tokens_max", "batch_tokens_max must be 1 to {}",
+                                kBatchTokensMax);
+    }
+    if (options.block_tokens != 16 && options.block_tokens != 32 && options.block_tokens != 64) {
+        return invalid_argument("block_tokens", "block_tokens must be 16, 32 or 64");
+    }
+    if (options.context_tokens == 0u) {
+        return invalid_argument("context_tokens", "context_tokens must be positive");
+    }
+    if (options.kv_dtype && *options.kv_dtype != tensor::DType::F32 &&
+        *options.kv_dtype != tensor::DType::F16) {
+        return invalid_argument("kv_dtype", "keys and values are kept as F32 or F16");
+    }
+    return {};
+}
+
+// Everything that loading decides, short of reserving memory.
+Result<DecoderParts> assemble(const ModelSource& source, const LoadOptions& options) {
+    WEIR_TRY(check_options(options));
+    DecoderParts parts;
+    WEIR_TRY_ASSIGN(parts.config, source.config());
+    WEIR_TRY_ASSIGN(parts.weights, bind_weights(source.tensors(), parts.config));
+    const TransformerConfig& config = parts.config;
+    const tensor::DType by_rule =
+        parts.weights.all_float32 ? tensor::DType::F32 : tensor::DType::F16;
+    parts.state =
+        decoder_state_spec(config, options.kv_dtype.value_or(by_rule), options.block_tokens);
+    parts.batch_tokens_max = options.batch_tokens_max;
+    parts.info = {.architecture = config.architecture,
+                  .name = config.name,
+                  .layers = config.layers,
+                  .hidden = config.hidden,
+                  .vocabulary = config.vocabulary,
+                  .context_tokens =
+                      std::min(config.context_tokens, options.context_tokens.value_or(UINT32_MAX)),
+                  .parameters = parts.weights.parameters,
+                  .weight_bytes = parts.weights.mapped_bytes + parts.weights.copied_bytes};
+    return parts;
+}
+
+}  // namespace
+
+Result<ModelSource::Pointer> ModelSource::open(const std::filesystem::path& path) {
+    std::error_code failed;
+    if (std::filesystem::is_directory(path, failed)) {
+        WEIR_TRY_ASSIGN(HfFolder folder, HfFolder::open(path));
+        const auto absolute = std::filesystem::absolute(path, failed).lexically_normal();
+        const auto last =
+            absolute.has_filename() ? absolute.filename() : absolute.parent_path().filename();
+        return Pointer(new ModelSource(std::move(folder), last.string()));
+    }
+    WEIR_TRY(refuse_foreign_format(path));
+    if (path.extension() == ".safetensors") {
+        return unsupported("{} is one file of a model: open its folder, which has the config.json",
+                           path.filename().string());
+    }
+    WEIR_TRY_ASSIGN(GgufFile file, GgufFile::open(path));
+    return Pointer(new ModelSource(std::move(file)));
+}
+
+Result<ModelSource::Pointer> ModelSource::from_bytes(std::span<const std::byte> bytes) {
+    WEIR_TRY_ASSIGN(GgufFile file, GgufFile::parse(bytes));
+    return Pointer(new ModelSource(std::move(file)));
+}
+
+Result<TransformerConfig> ModelSource::config() const {
+    if (const GgufFile* file = gguf()) {
+        return config_from_gguf(*file);
+    }
+    const json::Object* object = folder()->config();
+    if (object == nullptr) {
+        return fail(ErrorCode::NotFound, "the folder has no config.json");
+    }
+    WEIR_TRY_ASSIGN(TransformerConfig config, config_from_json(*object));
+    if (config.name.empty()) {
+        config.name = name_;
+    }
+    return config;
+}
+
+TensorIndex ModelSource::tensors() const {
+    return gguf() != nullptr ? TensorIndex(*gguf()) : TensorIndex(folder()->shards());
+}
+
+Result<MemoryPlan> plan_memory(const ModelSource& source, const LoadOptions& options) {
+    WEIR_TRY_ASSIGN(const DecoderParts parts, assemble(source, options));
+    MemoryPlan plan{.info = parts.info,
+                    .state = parts.state,
+                    .weights_mapped_bytes = parts.weights.mapped_bytes,
+                    .weights_copied_bytes = parts.weights.copied_bytes,
+                    .scratch_bytes = decoder_scratch_bytes(parts.config, parts.batch_tokens_max),
+                    .recurrent_bytes = parts.state.recurrent_bytes};
+    for (const kv::AttentionGroup& group : parts.state.groups) {
+        plan.kv_block_bytes.push_back(kv::block_bytes(parts.state, group));
+        plan.kv_bytes_per_token += plan.kv_block_bytes.back() / parts.state.block_tokens;
+    }
+    return plan;
+}
+
+Result<std::unique_ptr<Model>> load_model(ModelSource::Pointer source, const LoadOptions& options,
+                                          kernels::Compute compute) {
+    WEIR_TRY_ASSIGN(DecoderParts parts, assemble(*source, options));
+    parts.source = std::move(source);
+    return std::make_unique<Decoder>(std::move(parts), compute);
+}
+
+}  // namespace weir::model

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace weir::model {
+
+// One allocation, cut into arrays that start at multiples of 64 bytes. Reserved at load; nothing is
+// given back before the end.
+class ScratchArena {
+  public:
+    static constexpr size_t kAlignment = 64;
+
+    static constexpr uint64_t padded(uint64_t bytes) {
+        return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    }
+
+    explicit ScratchArena(uint64_t bytes)
+        : lines_(static_cast<size_t>(padded(bytes)) / kAlignment) {}
+
+    std::span<std::byte> take(uint64_t bytes);  // asserts that it fits
+    std::span<float> take_floats(uint64_t count);
+
+  private:
+    struct alignas(kAlignment) Line {
+        std::array<std::byte, kAlignment> bytes;
+    };
+    std::vector<Line> lines_;
+    size_t used_ = 0;  // lines
+};
+
+}  // namespace weir::model

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/gguf.h"
+#include "model/safetensors.h"
+#include "tensor/dtype.h"
+
+namespace weir::model {
+
+// A tensor of a model file, whichever format it is in.
+struct StoredTensor {
+    std::string_view name;               // the file's own
+    std::string_view type;               // as the file calls it
+    std::optional<tensor::DType> dtype;  // nothing: this build cannot compute with it
+    std::vector<uint64_t> shape;         // outermost first: a matrix is [rows, columns]
+    std::span<const std::byte> bytes;
+
+    uint64_t elements() const;
+};
+
+// All tensors of a model under GGUF's names, whichever format it is in.
+//
+// Ownership: borrows the files.
+class TensorIndex {
+  public:
+    explicit TensorIndex(const GgufFile& file);
+    explicit TensorIndex(std::span<const SafetensorsFile> shards);
+
+    // `gguf_name` is "blk.3.attn_q.weight"; in safetensors that is
+    // "model.layers.3.self_attn.q_proj.weight".
+    const StoredTensor* find(std::string_view gguf_name) const;
+
+    // What the file calls it.
+    std::string file_name(std::string_view gguf_name) const;
+
+    std::span<const StoredTensor> tensors() const { return tensors_; }  // sorted by name
+
+  private:
+    enum class Naming : uint8_t { Gguf, HuggingFace };
+
+    Naming naming_;
+    std::vector<StoredTensor> tensors_;
+};
+
+// The name in safetensors of a tensor of the decoder families; names that are not in the table stay
+// as they are.
+std::string hugging_face_name(std::string_view gguf_name);
+
+}  // namespace weir::model
