@@ -10,7 +10,7 @@ namespace weir::metrics {
 namespace {
 
 TEST(Metrics, WritesThePrometheusTextFormat) {
-    Registry registry({{"model_name", "a\"b\\c\nd"}});
+    Registry registry(Labels{{"model_name", "a\"b\\c\nd"}});
     registry.counter("vllm:prompt_tokens", "Prompt tokens.").add(3);
     registry.gauge("vllm:num_requests_running", "Requests\nrunning.").set(2);
     constexpr std::array kBounds = {0.5, 1.0};

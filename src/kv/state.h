@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "tensor/dtype.h"
 
 namespace weir::kv {
@@ -42,8 +43,21 @@ struct SequenceView {
     std::byte* recurrent = nullptr;  // recurrent_bytes, zero at position 0; updated in place
 };
 
-// Bytes of one layer's part of a block of `group`, and of a whole block (rounded up to 64).
+// Bytes of one layer's part of a block of `group` (rounded up to 64), and of a whole block.
 uint64_t layer_block_bytes(const StateSpec& spec, const AttentionGroup& group);
 uint64_t block_bytes(const StateSpec& spec, const AttentionGroup& group);
+
+// The size of every block of the pool: that of the largest group's. A loader that wants no waste
+// cuts its layers into groups of one size.
+uint64_t pool_block_bytes(const StateSpec& spec);
+
+// What a state may be, so that no product of these numbers overflows.
+inline constexpr uint32_t kBlockTokensMax = 1024;
+inline constexpr size_t kGroupsMax = 64;
+inline constexpr size_t kLayersMax = 4096;
+inline constexpr uint32_t kHeadsMax = 4096;
+inline constexpr uint32_t kHeadDimMax = 65536;
+inline constexpr uint64_t kRecurrentBytesMax = uint64_t{1} << 40;
+Result<void> validate(const StateSpec& spec);
 
 }  // namespace weir::kv

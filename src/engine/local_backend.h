@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "base/clock.h"
+#include "chat/backend.h"
+#include "engine/engine.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace weir::engine {
+
+struct LocalBackendConfig {
+    std::string model_name;              // as answers call it
+    std::string system_fingerprint;      // empty: none
+    uint32_t preparing_max = 256;        // requests whose prompts are being made; then 503
+    uint32_t prompts_max = 128;          // in one request of RawPrompts
+    uint32_t choices_max = kChoicesMax;  // prompts * best_of, together
+};
+
+// The local engine as a chat backend: renders the template, tokenizes, and turns the engine's
+// tokens into chat events.
+//
+// The events of an answer are a function of the request (with its seed) alone, order included: each
+// token that yields text makes one TextDelta, and the choices of one request take turns, one event
+// each. Somebody who has seen the first n events can therefore have the request answered again and
+// drop n. (Only Usage.cached_tokens says what the cache did this time.)
+//
+// Refused by name: `tools` (with a tool_choice other than none), `response_format` other than text,
+// message parts that are not text, more than limits allow.
+//
+// Threads: start() may be called from any; it returns at once. Prompts are made on one thread of
+// its own, events come from there or from the engine's. Ownership: borrows the engine, which
+// outlives it. Not here: tool and reasoning parsing; a reasoning model's text comes as it is.
+class LocalBackend final : public chat::ChatBackend {
+  public:
+    // `chat_template` may be null: then only RawPrompts are answered.
+    LocalBackend(Engine& engine, std::shared_ptr<const text::Tokenizer> tokenizer,
+                 std::shared_ptr<const text::ChatTemplate> chat_template, LocalBackendConfig config,
+                 const Clock& clock);
+    LocalBackend(const LocalBackend&) = delete;
+    LocalBackend& operator=(const LocalBackend&) = delete;
+    ~LocalBackend() override;  // what is being prepared ends with Unavailable
+
+    void start(std::shared_ptr<const chat::ChatRequest> request,
+               std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel) override;
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::engine

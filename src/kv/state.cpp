@@ -1,0 +1,59 @@
+#include "kv/state.h"
+
+#include <algorithm>
+
+namespace weir::kv {
+namespace {
+
+constexpr uint64_t kAlignment = 64;
+
+uint64_t align_up(uint64_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+}  // namespace
+
+uint64_t layer_block_bytes(const StateSpec& spec, const AttentionGroup& group) {
+    const uint64_t element_bytes = spec.kv_dtype == tensor::DType::F32 ? 4 : 2;
+    const uint64_t numbers = uint64_t{group.key_dim} + group.value_dim;
+    // 32-bit factors: the product of three fits 64 bits for every spec that validate accepts.
+    return align_up(numbers * group.kv_heads * spec.block_tokens * element_bytes);
+}
+
+uint64_t block_bytes(const StateSpec& spec, const AttentionGroup& group) {
+    return layer_block_bytes(spec, group) * group.layers.size();
+}
+
+uint64_t pool_block_bytes(const StateSpec& spec) {
+    uint64_t largest = 0;
+    for (const AttentionGroup& group : spec.groups) {
+        largest = std::max(largest, block_bytes(spec, group));
+    }
+    return largest;
+}
+
+Result<void> validate(const StateSpec& spec) {
+    if (spec.kv_dtype != tensor::DType::F32 && spec.kv_dtype != tensor::DType::F16) {
+        return unsupported("keys and values are kept as F32 or F16, not {}",
+                           tensor::name(spec.kv_dtype));
+    }
+    if (spec.block_tokens == 0 || spec.block_tokens > kBlockTokensMax) {
+        return data_corrupt("blocks of {} tokens", spec.block_tokens);
+    }
+    if (spec.groups.size() > kGroupsMax || spec.recurrent_bytes > kRecurrentBytesMax) {
+        return data_corrupt("{} attention groups and {} bytes of recurrent state",
+                            spec.groups.size(), spec.recurrent_bytes);
+    }
+    for (const AttentionGroup& group : spec.groups) {
+        if (group.layers.empty() || group.layers.size() > kLayersMax || group.kv_heads == 0 ||
+            group.kv_heads > kHeadsMax || group.key_dim == 0 || group.key_dim > kHeadDimMax ||
+            group.value_dim > kHeadDimMax || group.window_tokens == 0u) {
+            return data_corrupt("{} layers of {} heads with {} + {} numbers a head",
+                                group.layers.size(), group.kv_heads, group.key_dim,
+                                group.value_dim);
+        }
+    }
+    return {};
+}
+
+}  // namespace weir::kv
