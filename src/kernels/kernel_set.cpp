@@ -21,6 +21,14 @@ std::span<const Variant> variants() {
 #if defined(__x86_64__)
     static const std::array kVariants = {
         Variant{"reference", [] { return &reference_kernels(); }, true},
+        Variant{"avx2", [] { return &avx2_kernels(); },
+                __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c")},
+        Variant{"avx512", [] { return &avx512_kernels(); },
+                __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                    __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") &&
+                    __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")},
     };
 #else
     static const std::array kVariants = {

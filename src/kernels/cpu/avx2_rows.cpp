@@ -1,0 +1,40 @@
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/avx2.h"
+#include "kernels/kernel_table.h"
+
+#pragma GCC target("avx2,fma,f16c")
+
+// In this order: each is written in terms of those before it.
+// clang-format off
+#include "kernels/cpu/lanes_avx2.h"
+#include "kernels/cpu/lanes.inc.h"
+#include "kernels/cpu/rows.inc.h"
+#include "kernels/cpu/float_matmul.inc.h"
+// clang-format on
+
+namespace weir::kernels::avx2 {
+
+void set_rows(KernelSet& set) {
+    set.quantize_q8 = quantize_q8;
+    set.quantize_q8k = quantize_q8k;
+    set.matmul_f32 = matmul_float<F32Weights>;
+    set.matmul_f16 = matmul_float<F16Weights>;
+    set.matmul_bf16 = matmul_float<BF16Weights>;
+    set.rms_norm = rms_norm;
+    set.add = add;
+    set.scale = scale;
+    set.silu_mul = silu_mul;
+    set.gelu_tanh_mul = gelu_tanh_mul;
+    set.rope_adjacent = rope_adjacent;
+    set.rope_halves = rope_halves;
+    set.largest = largest;
+    set.exp_sum = exp_sum;
+    set.exp_scaled = exp_scaled;
+    set.f16_from_f32 = f16_from_f32;
+}
+
+}  // namespace weir::kernels::avx2

@@ -1,0 +1,24 @@
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/avx512.h"
+#include "kernels/kernel_table.h"
+
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
+
+// In this order: each is written in terms of those before it.
+// clang-format off
+#include "kernels/cpu/lanes_avx512.h"
+#include "kernels/cpu/lanes.inc.h"
+#include "kernels/cpu/attention.inc.h"
+// clang-format on
+
+namespace weir::kernels::avx512 {
+
+void attention(const AttentionPart& part) {
+    part.half ? attend<F16Elements>(part) : attend<F32Elements>(part);
+}
+
+}  // namespace weir::kernels::avx512

@@ -1,0 +1,153 @@
+#pragma once
+
+// What the quantized products of the vector variants have in common: the walk over a part of the
+// matrix. Included once by each variant's file, after its target pragma.
+//
+// A Format gives
+//   kBlock                        elements of a block along a row
+//   Packed                        one block of kGroup rows, unpacked and turned so that one
+//                                 register holds the same few columns of all the rows
+//   pack(rows, block, Packed&)    makes it from the native layout
+//   multiply<n>(packed, blocks, x, column, block, out)
+//                                 adds `blocks` packed blocks times n rows of activations to the
+//                                 n rows of kGroup sums at `out`, block after block
+// Packing costs about as much as two columns of products, so all columns share it: with up to
+// kFewColumns activations one packed block after the other is used at once from the first-level
+// cache; with more, a panel of kPanelGroups groups by kPanelBlocks blocks is packed into the
+// second-level cache and every tile of activations runs over it.
+//
+// The sums of a group start at zero and go to `out` after each panel and back; storing a float32
+// loses nothing, so the chain of sums of an output element is the same however the panels are cut.
+namespace weir::kernels {
+
+namespace {
+
+// kGroup rows of weights; rows past the end repeat the last one, and are not stored.
+struct GroupRows {
+    const uint8_t* first;
+    size_t stride;
+    size_t count;  // 1 … kGroup
+
+    const uint8_t* row(size_t i) const { return first + (i < count ? i : count - 1) * stride; }
+};
+
+inline size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+// Where the sums of a group live between panels: `count` floats of each activation row.
+struct GroupSums {
+    float* out;
+    size_t stride;
+    size_t count;
+    bool begins;  // the first block of the row: start from zero
+};
+
+template <typename Format, size_t kColumns>
+inline void columns_step(const typename Format::Packed* packed, size_t blocks,
+                         const ActivationForms& x, size_t column, size_t block,
+                         const GroupSums& sums) {
+    Format::template multiply<kColumns>(
+        packed, blocks, x, column, block,
+        {sums.out + column * sums.stride, sums.stride, sums.count, sums.begins});
+}
+
+// All columns [column, end) of one packed group.
+template <typename Format>
+void multiply_columns(const typename Format::Packed* packed, size_t blocks,
+                      const ActivationForms& x, size_t column, size_t end, size_t block,
+                      const GroupSums& sums) {
+    if constexpr (Format::kColumnsMax >= 16) {
+        for (; column + 16 <= end; column += 16) {
+            columns_step<Format, 16>(packed, blocks, x, column, block, sums);
+        }
+    }
+    if constexpr (Format::kColumnsMax >= 8) {
+        for (; column + 8 <= end; column += 8) {
+            columns_step<Format, 8>(packed, blocks, x, column, block, sums);
+        }
+    }
+    for (; column + 4 <= end; column += 4) {
+        columns_step<Format, 4>(packed, blocks, x, column, block, sums);
+    }
+    for (; column + 2 <= end; column += 2) {
+        columns_step<Format, 2>(packed, blocks, x, column, block, sums);
+    }
+    for (; column < end; ++column) {
+        columns_step<Format, 1>(packed, blocks, x, column, block, sums);
+    }
+}
+
+// One group of rows after the other, each block used as soon as it is packed. The next group is
+// fetched meanwhile: its rows follow in memory, but as sixteen interleaved streams the hardware
+// would not see it.
+template <typename Format>
+void matmul_few(const MatmulPart& part) {
+    const ActivationForms& x = *part.x;
+    const size_t blocks = x.columns / Format::kBlock;
+    constexpr size_t kStep = Format::kFewBlocks;
+    typename Format::Packed packed[kStep];
+    for (size_t row = part.begin; row < part.end; row += Format::kGroup) {
+        const GroupRows rows{part.weight + row * part.weight_stride, part.weight_stride,
+                             smaller(Format::kGroup, part.end - row)};
+        const uint8_t* ahead = rows.first + Format::kGroup * part.weight_stride;
+        for (size_t b = 0; b < blocks; b += kStep) {
+            const size_t step = smaller(kStep, blocks - b);
+            for (size_t i = 0; i < step; ++i) {
+                constexpr size_t kBytes = Format::kGroup * Format::kBlockBytes;
+                const uint8_t* next = ahead + (b + i) * kBytes;
+                for (size_t byte = 0; byte < kBytes; byte += 64) {
+                    __builtin_prefetch(next + byte, 0, 2);
+                }
+                Format::pack(rows, b + i, packed[i]);
+            }
+            multiply_columns<Format>(packed, step, x, 0, x.rows, b,
+                                     {part.out + row, part.out_stride, rows.count, b == 0});
+        }
+    }
+}
+
+template <typename Format>
+void matmul_many(const MatmulPart& part) {
+    const ActivationForms& x = *part.x;
+    const size_t blocks = x.columns / Format::kBlock;
+    constexpr size_t kGroups = Format::kPanelGroups;
+    constexpr size_t kBlocks = Format::kPanelBlocks;
+    typename Format::Packed panel[kGroups][kBlocks];
+    for (size_t row = part.begin; row < part.end; row += kGroups * Format::kGroup) {
+        for (size_t b = 0; b < blocks; b += kBlocks) {
+            const size_t width = smaller(kBlocks, blocks - b);
+            size_t groups = 0;
+            size_t counts[kGroups];
+            for (size_t r = row; groups < kGroups && r < part.end; r += Format::kGroup, ++groups) {
+                const GroupRows rows{part.weight + r * part.weight_stride, part.weight_stride,
+                                     smaller(Format::kGroup, part.end - r)};
+                counts[groups] = rows.count;
+                for (size_t i = 0; i < width; ++i) {
+                    Format::pack(rows, b + i, panel[groups][i]);
+                }
+            }
+            for (size_t column = 0; column < x.rows; column += Format::kColumnsMax) {
+                const size_t end = smaller(x.rows, column + Format::kColumnsMax);
+                for (size_t g = 0; g < groups; ++g) {
+                    multiply_columns<Format>(
+                        panel[g], width, x, column, end, b,
+                        {part.out + row + g * Format::kGroup, part.out_stride, counts[g], b == 0});
+                }
+            }
+        }
+    }
+}
+
+template <typename Format>
+void matmul_quantized(const MatmulPart& part) {
+    if (part.x->rows <= Format::kFewColumns) {
+        matmul_few<Format>(part);
+    } else {
+        matmul_many<Format>(part);
+    }
+}
+
+}  // namespace
+
+}  // namespace weir::kernels

@@ -1,0 +1,242 @@
+#include "kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "kernels/test_support.h"
+#include "kernels/thread_pool.h"
+#include "tensor/blocks.h"
+#include "tensor/float16.h"
+
+namespace weir::kernels {
+namespace {
+
+using tensor::DType;
+using testing::normal_values;
+using testing::same_bits;
+using testing::Scratch;
+using testing::Weights;
+
+std::vector<float> product(const KernelSet& kernels, size_t threads, const Weights& weights,
+                           const std::vector<float>& x) {
+    const size_t columns = weights.view.columns;
+    const size_t rows = x.size() / columns;
+    ThreadPool pool(threads);
+    Scratch scratch(rows, columns);
+    Activations activations(x.data(), rows, columns, scratch.span());
+    std::vector<float> out(rows * weights.view.rows, -1.0f);
+    matmul({kernels, pool}, weights.view, activations, out.data(), weights.view.rows);
+    return out;
+}
+
+// Weights of a quantized type as arbitrary bytes, but with finite scales: everything that a file
+// can say, the extremes of every field included.
+Weights hostile_weights(DType dtype, size_t rows, size_t columns, uint32_t seed) {
+    Weights weights(dtype, rows, columns, seed);
+    std::mt19937 engine(seed);
+    const size_t block = tensor::info(dtype).block_bytes;
+    for (size_t at = 0; at < weights.bytes.size(); at += block) {
+        const auto extreme = engine() % 3;
+        for (size_t i = 0; i < block; ++i) {
+            const auto random = static_cast<uint8_t>(engine());
+            weights.bytes[at + i] = static_cast<std::byte>(extreme == 0   ? 0xff
+                                                           : extreme == 1 ? 0x80
+                                                                          : random);
+        }
+        const auto put = [&](size_t offset) {
+            const uint16_t half =
+                tensor::f16_from_f32(static_cast<float>(engine() % 200) * 0.01f - 1.0f);
+            std::memcpy(weights.bytes.data() + at + offset, &half, 2);
+        };
+        if (dtype == DType::Q6_K) {
+            put(offsetof(tensor::BlockQ6_K, d));
+        } else {
+            put(0);
+        }
+        if (dtype == DType::Q4_K) {
+            put(offsetof(tensor::BlockQ4_K, dmin));
+        }
+    }
+    return weights;
+}
+
+std::vector<size_t> test_columns(DType dtype) {
+    const size_t block = tensor::info(dtype).block_elements;
+    if (block == 1) {
+        return {1, 7, 16, 24, 40, 64, 100};
+    }
+    return {block, 3 * block, 9 * block + (block == 32 ? 1024 : 0)};
+}
+
+class MatmulOf : public ::testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(EveryType, MatmulOf,
+                         ::testing::Values(DType::F32, DType::F16, DType::BF16, DType::Q8_0,
+                                           DType::Q4_0, DType::Q4_K, DType::Q6_K),
+                         [](const auto& each) { return std::string(tensor::name(each.param)); });
+
+TEST_P(MatmulOf, EveryVariantGivesTheBitsOfTheReference) {
+    uint32_t seed = 1;
+    for (const size_t columns : test_columns(GetParam())) {
+        for (const size_t rows : {1u, 7u, 16u, 41u, 64u, 70u}) {
+            for (const size_t batch : {1u, 2u, 3u, 7u, 16u, 17u, 35u}) {
+                const Weights weights(GetParam(), rows, columns, ++seed);
+                const std::vector<float> x = normal_values(batch * columns, ++seed);
+                const auto expected = product(reference_kernels(), 1, weights, x);
+                for (const KernelSet* kernels : available_kernels()) {
+                    ASSERT_TRUE(same_bits(product(*kernels, 1, weights, x), expected))
+                        << name(*kernels) << " " << rows << " x " << columns << " batch " << batch;
+                }
+            }
+        }
+    }
+}
+
+TEST_P(MatmulOf, ExtremeBlocksGiveTheBitsOfTheReference) {
+    if (tensor::info(GetParam()).block_elements == 1) {
+        return;  // a float has no fields to be extreme in
+    }
+    for (uint32_t seed = 1; seed < 12; ++seed) {
+        const size_t columns = test_columns(GetParam()).back();
+        const Weights weights = hostile_weights(GetParam(), 37, columns, seed);
+        std::vector<float> x = normal_values(19 * columns, seed + 100);
+        for (size_t i = 0; i < 5 * columns; ++i) {
+            x[i] = std::copysign(2.0f, x[i]);  // all activations at ±127
+        }
+        const auto expected = product(reference_kernels(), 1, weights, x);
+        for (const KernelSet* kernels : available_kernels()) {
+            ASSERT_TRUE(same_bits(product(*kernels, 1, weights, x), expected)) << name(*kernels);
+        }
+    }
+}
+
+// Promise 2: a row's result is the same alone and among any others, wherever it stands.
+TEST_P(MatmulOf, ARowAloneGivesTheBitsOfTheRowAmongOthers) {
+    const size_t columns = test_columns(GetParam()).back();
+    const Weights weights(GetParam(), 70, columns, 5);
+    for (const KernelSet* kernels : available_kernels()) {
+        for (const size_t batch : {2u, 5u, 16u, 32u}) {
+            const std::vector<float> x = normal_values(batch * columns, 77);
+            const auto together = product(*kernels, 2, weights, x);
+            for (size_t r = 0; r < batch; ++r) {
+                const std::vector<float> row(x.begin() + static_cast<ptrdiff_t>(r * columns),
+                                             x.begin() + static_cast<ptrdiff_t>((r + 1) * columns));
+                const auto alone = product(*kernels, 1, weights, row);
+                ASSERT_TRUE(same_bits(alone, std::span(together).subspan(r * 70, 70)))
+                    << name(*kernels) << " row " << r << " of " << batch;
+            }
+        }
+    }
+}
+
+TEST_P(MatmulOf, TheNumberOfThreadsChangesNothing) {
+    const size_t columns = test_columns(GetParam()).back();
+    const Weights weights(GetParam(), 333, columns, 5);
+    const std::vector<float> x = normal_values(18 * columns, 6);
+    for (const KernelSet* kernels : available_kernels()) {
+        const auto one = product(*kernels, 1, weights, x);
+        for (const size_t threads : {2u, 3u}) {
+            ASSERT_TRUE(same_bits(product(*kernels, threads, weights, x), one)) << name(*kernels);
+        }
+    }
+}
+
+TEST_P(MatmulOf, ANanRowSpoilsOnlyItself) {
+    const size_t columns = test_columns(GetParam()).back();
+    const Weights weights(GetParam(), 33, columns, 5);
+    std::vector<float> x = normal_values(3 * columns, 6);
+    for (const KernelSet* kernels : available_kernels()) {
+        const auto clean = product(*kernels, 1, weights, x);
+        for (const float poison :
+             {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+            std::vector<float> poisoned = x;
+            poisoned[columns + columns / 2] = poison;
+            const auto out = product(*kernels, 1, weights, poisoned);
+            ASSERT_TRUE(same_bits(std::span(out).first(33), std::span(clean).first(33)));
+            ASSERT_TRUE(same_bits(std::span(out).last(33), std::span(clean).last(33)));
+            for (size_t o = 33; o < 66; ++o) {
+                ASSERT_FALSE(std::isfinite(out[o])) << name(*kernels);
+            }
+        }
+    }
+}
+
+// Against double precision on the weights as they were dequantized. The activations' rounding to
+// int8 is at most half of 1/127 of the largest of their block, so an output is off by at most
+// sum |w| * max |x| / 254; the float sums add, per block or element, half an epsilon of the
+// partial sum, of which (columns + 8) * epsilon * sum |w * x| is a bound.
+TEST_P(MatmulOf, StaysWithinTheBoundOfItsQuantizedActivations) {
+    const size_t columns = test_columns(GetParam()).back();
+    const Weights weights(GetParam(), 20, columns, 15);
+    const std::vector<float> x = normal_values(columns, 16);
+    const bool quantized = tensor::info(GetParam()).block_elements > 1;
+    float largest = 0;
+    for (const float value : x) {
+        largest = std::max(largest, std::fabs(value));
+    }
+    for (const KernelSet* kernels : available_kernels()) {
+        const auto out = product(*kernels, 1, weights, x);
+        for (size_t o = 0; o < 20; ++o) {
+            std::vector<float> row(columns);
+            tensor::dequantize_row(GetParam(), weights.view.row(o), row);
+            double sum = 0;
+            double magnitude = 0;
+            double weight_magnitude = 0;
+            for (size_t i = 0; i < columns; ++i) {
+                sum += static_cast<double>(row[i]) * x[i];
+                magnitude += std::fabs(static_cast<double>(row[i]) * x[i]);
+                weight_magnitude += std::fabs(row[i]);
+            }
+            const double epsilon = std::numeric_limits<float>::epsilon();
+            // Q4_K: scale and minimum apart, each as large as the weight may be in its block.
+            const double parts = GetParam() == DType::Q4_K ? 16 : 1;
+            const double bound =
+                parts * static_cast<double>(columns + 8) * epsilon *
+                    (magnitude + weight_magnitude * largest) +
+                (quantized ? weight_magnitude * static_cast<double>(largest) / 254 : 0.0);
+            ASSERT_LE(std::fabs(out[o] - sum), bound) << name(*kernels) << " output " << o;
+        }
+    }
+}
+
+TEST(Matmul, SeveralMatricesInOneRegionGiveTheBitsOfEachAlone) {
+    const size_t columns = 512;
+    const Weights q(DType::Q4_K, 96, columns, 1);
+    const Weights k(DType::Q8_0, 24, columns, 2);
+    const Weights v(DType::F16, 24, columns, 3);
+    const std::vector<float> x = normal_values(5 * columns, 4);
+    for (const KernelSet* kernels : available_kernels()) {
+        ThreadPool pool(2);
+        Scratch scratch(5, columns);
+        Activations activations(x.data(), 5, columns, scratch.span());
+        std::vector<float> out(5 * 144);
+        const MatmulJob jobs[] = {{q.view, out.data(), 144},
+                                  {k.view, out.data() + 96, 144},
+                                  {v.view, out.data() + 120, 144}};
+        matmul({*kernels, pool}, activations, jobs);
+        const auto alone_k = product(*kernels, 1, k, x);
+        const auto alone_v = product(*kernels, 1, v, x);
+        const auto alone_q = product(*kernels, 1, q, x);
+        for (size_t r = 0; r < 5; ++r) {
+            const auto row = std::span(out).subspan(r * 144, 144);
+            ASSERT_TRUE(same_bits(row.first(96), std::span(alone_q).subspan(r * 96, 96)));
+            ASSERT_TRUE(same_bits(row.subspan(96, 24), std::span(alone_k).subspan(r * 24, 24)));
+            ASSERT_TRUE(same_bits(row.subspan(120), std::span(alone_v).subspan(r * 24, 24)));
+        }
+    }
+}
+
+TEST(Matmul, NoActivationsAreNoWork) {
+    const Weights weights(DType::Q8_0, 16, 64, 1);
+    ThreadPool pool(2);
+    Scratch scratch(1, 64);
+    Activations none(nullptr, 0, 64, scratch.span());
+    float untouched = 3.0f;
+    matmul({*available_kernels().back(), pool}, weights.view, none, &untouched, 16);
+    EXPECT_EQ(untouched, 3.0f);
+}
+
+}  // namespace
+}  // namespace weir::kernels
