@@ -123,6 +123,10 @@ class HttpClient {
     HttpClient& operator=(const HttpClient&) = delete;
     ~HttpClient();
 
+    // Reads the certificates that `peer` is judged by, so that a wrong file is found at start and
+    // the first request does not wait for it. Optional.
+    Result<void> prepare(const TcpPeer& peer);
+
     void send(const TcpPeer& peer, HttpClientRequest request, OutboundPermit permit,
               std::shared_ptr<HttpSink> sink, std::stop_token cancel = {});
     void send_unix(const std::string& socket_path, HttpClientRequest request,

@@ -66,12 +66,16 @@ class HttpResponder {
 // Answers requests. Threads: handle() is called on the loop and must not block: hand work on and
 // use the responder later (HT10). `cancelled` is requested when the client goes away before the
 // answer is complete (it closed its side or reset, a half-closed connection counts; it does not
-// read; drain() reached its deadline). Its callbacks run on the loop.
+// read; drain() reached its deadline: then a last error event can still be written). Its callbacks
+// run on the loop.
 class HttpHandler {
   public:
     virtual ~HttpHandler() = default;
     virtual void handle(HttpRequest request, std::shared_ptr<HttpResponder> responder,
                         std::stop_token cancelled) = 0;
+    // The body of an error that this room answers itself (malformed, too large, too slow, …), in
+    // the dialect of the program's clients. `why` is safe to show. The default is plain text.
+    virtual HttpReply error_reply(int status, std::string_view why);
 };
 
 // What one client may take. Every wait and every size has its bound here.
@@ -133,8 +137,9 @@ class HttpServer {
     // goes away with the server.
     Result<void> listen_unix(const std::string& path);
 
-    // Stops accepting, closes idle connections, lets open requests finish, and cancels what is left
-    // at the deadline. Then calls `done` on the loop, once. Only the first call counts.
+    // Stops accepting, closes idle connections, lets open requests finish, cancels what is left at
+    // the deadline, and closes what is still there drain_lingering_max later. Then calls `done` on
+    // the loop, once. Only the first call counts.
     void drain(std::chrono::milliseconds deadline, Task done);
     void stop();  // closes everything now
 

@@ -39,8 +39,8 @@ struct LoopOptions {
 //
 // Threads: every member may be called from any thread, but run(), join() and the destructor not
 // from a task. Tasks must not block: all connections, /health among them, wait for them (HT10).
-// Ownership: servers, clients, strands and timers must go before their loop does. Constructing one
-// makes the process ignore SIGPIPE.
+// Ownership: servers, clients, strands and timers must go before their loop does.
+// Constructing one makes the process ignore SIGPIPE.
 class Loop {
   public:
     explicit Loop(LoopOptions options = {});
