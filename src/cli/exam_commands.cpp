@@ -1,0 +1,246 @@
+#include "cli/exam_commands.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include "base/file.h"
+#include "cli/json_lines.h"
+#include "engine/local_model.h"
+#include "engine/sampler.h"
+#include "json/write.h"
+#include "kv/kv_cache.h"
+#include "model/tokenizer_metadata.h"
+#include "text/jinja/template.h"
+
+namespace weir::cli {
+namespace {
+
+constexpr size_t kTemplateBytesMax = size_t{1} << 20;
+constexpr uint32_t kTokensMax = 1u << 20;  // of one line
+
+std::string ids_json(std::span<const TokenId> ids) {
+    std::string out;
+    json::Writer writer(out);
+    writer.begin_object().key("ids").begin_array();
+    for (const TokenId id : ids) {
+        writer.value(id);
+    }
+    writer.end_array().end_object();
+    return out;
+}
+
+std::string text_json(std::string_view text) {
+    std::string out;
+    json::Writer(out).begin_object().member("text", text).end_object();
+    return out;
+}
+
+// The ids after which a text ends, as file or folder says.
+Result<std::vector<TokenId>> end_ids_of(const model::ModelSource& source) {
+    if (const model::HfFolder* folder = source.folder()) {
+        return folder->eos_token_ids();
+    }
+    WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*source.gguf()));
+    std::vector<TokenId> ids;
+    for (const auto& id : {metadata.eos_token_id, metadata.eot_token_id, metadata.eom_token_id}) {
+        if (id) {
+            ids.push_back(*id);
+        }
+    }
+    return ids;
+}
+
+// A model and the memory of one sequence at a time.
+struct OneSequence {
+    std::unique_ptr<engine::ComputeDevice> device;
+    std::unique_ptr<model::Model> model;
+    std::vector<TokenId> end_ids;
+
+    static Result<OneSequence> load(const ModelAccess& access, const std::string& name) {
+        WEIR_TRY_ASSIGN(auto source, access.open(name));
+        OneSequence one;
+        WEIR_TRY_ASSIGN(one.end_ids, end_ids_of(*source));
+        WEIR_TRY_ASSIGN(one.device, engine::ComputeDevice::open(std::nullopt));
+        WEIR_TRY_ASSIGN(one.model, model::load_model(std::move(source), {}, one.device->compute()));
+        return one;
+    }
+
+    Result<std::unique_ptr<kv::KvCache>> cache_for(uint32_t tokens) const {
+        const kv::StateSpec& spec = model->state_spec();
+        const uint64_t blocks = kv::worst_case_blocks(spec, tokens, tokens);
+        return kv::KvCache::create(spec, {.blocks = static_cast<uint32_t>(blocks),
+                                          .recurrent_slots = spec.recurrent_bytes > 0 ? 1u : 0u});
+    }
+
+    Result<void> check_ids(std::span<const TokenId> ids) const {
+        const model::ModelInfo& info = model->info();
+        if (ids.empty() || ids.size() > info.context_tokens) {
+            return invalid_argument("ids", "ids must hold 1 to {} tokens", info.context_tokens);
+        }
+        if (*std::max_element(ids.begin(), ids.end()) >= info.vocabulary) {
+            return invalid_argument("ids", "an id is not below the vocabulary's {}",
+                                    info.vocabulary);
+        }
+        return {};
+    }
+
+    // Computes ids[state.position(), end) in pieces of at most `chunk` tokens; `rows` gets the
+    // logits of all of them, or of the last one alone.
+    Result<void> advance(kv::SequenceState& state, std::span<const TokenId> ids, uint32_t chunk,
+                         model::LogitsWanted wanted, std::vector<float>& rows) const {
+        const size_t vocabulary = model->info().vocabulary;
+        while (state.position() < ids.size()) {
+            const auto count = static_cast<uint32_t>(std::min<size_t>(
+                {ids.size() - state.position(), chunk, model->batch_tokens_max()}));
+            if (!state.reserve(state.position() + count)) {
+                return fail(ErrorCode::ResourceExhausted, "no block is left");
+            }
+            const model::SequenceSlice slice{.tokens = ids.subspan(state.position(), count),
+                                             .position = state.position(),
+                                             .state = state.view(),
+                                             .logits = wanted};
+            const size_t count_rows = model::logit_rows({&slice, 1});
+            if (wanted == model::LogitsWanted::Last) {
+                rows.clear();
+            }
+            rows.resize(rows.size() + count_rows * vocabulary);
+            WEIR_TRY(model->forward({&slice, 1}, std::span(rows).last(count_rows * vocabulary)));
+            state.advance(count);
+        }
+        return {};
+    }
+};
+
+// "2025-07-26T09:05:03", as it is shown: no zone.
+Result<std::chrono::local_seconds> parse_now(const std::string& text) {
+    int year = 0;
+    unsigned month = 0;
+    unsigned day = 0;
+    int hour = 0;
+    int minute = 0;
+    int second = 0;
+    const int read = std::sscanf(text.c_str(), "%4d-%2u-%2uT%2d:%2d:%2d", &year, &month, &day,
+                                 &hour, &minute, &second);
+    const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
+                                           std::chrono::day(day)};
+    if (read != 6 || !date.ok() || hour > 23 || minute > 59 || second > 60) {
+        return invalid_argument("now", "now must look like 2025-07-26T09:05:03");
+    }
+    return std::chrono::local_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+           std::chrono::seconds(second);
+}
+
+Result<std::string> template_line(const text::jinja::Template& parsed, json::Fields& fields) {
+    const json::Value* context = fields.get("context");
+    if (context == nullptr) {
+        return invalid_argument("context", "context is required");
+    }
+    text::jinja::RenderOptions options;
+    std::optional<std::string> now;
+    WEIR_TRY(fields.read("now", now));
+    if (now) {
+        WEIR_TRY_ASSIGN(options.now, parse_now(*now));
+    }
+    WEIR_TRY_ASSIGN(const text::jinja::Rendered rendered, parsed.render(*context, options));
+    return text_json(rendered.text());
+}
+
+Result<std::string> logits_line(const OneSequence& one, json::Fields& fields) {
+    WEIR_TRY_ASSIGN(const auto ids, read_ids(fields, "ids"));
+    uint32_t chunk = kTokensMax;
+    WEIR_TRY(fields.read("chunk", json::in_range(1u, kTokensMax), chunk));
+    WEIR_TRY(one.check_ids(ids));
+    WEIR_TRY_ASSIGN(const auto cache, one.cache_for(static_cast<uint32_t>(ids.size())));
+    auto state = cache->begin({}, ids, 0);
+    std::vector<float> rows;
+    WEIR_TRY(one.advance(*state, ids, chunk, model::LogitsWanted::All, rows));
+    std::string out;
+    json::Writer(out).begin_object().member("logits", base64_of(rows)).end_object();
+    return out;
+}
+
+Result<std::string> generate_line(const OneSequence& one, json::Fields& fields) {
+    WEIR_TRY_ASSIGN(auto ids, read_ids(fields, "ids"));
+    uint32_t tokens_max = 16;
+    chat::SamplingParams params;
+    WEIR_TRY(fields.read("max_tokens", json::in_range(0u, kTokensMax), tokens_max));
+    WEIR_TRY(fields.read("temperature", json::in_range(0.0f, 100.0f), params.temperature));
+    WEIR_TRY(fields.read("ignore_eos", params.ignore_eos));
+    std::optional<int64_t> seed;
+    WEIR_TRY(fields.read("seed", json::in_range(INT64_MIN, INT64_MAX), seed));
+    WEIR_TRY(one.check_ids(ids));
+    const auto limit = static_cast<uint32_t>(
+        std::min<uint64_t>(ids.size() + tokens_max, one.model->info().context_tokens));
+    WEIR_TRY_ASSIGN(const auto cache, one.cache_for(limit));
+    auto state = cache->begin({}, ids, 0);
+    engine::Sampler sampler(params, static_cast<uint64_t>(seed.value_or(0)), 0,
+                            one.model->info().vocabulary, ids);
+    engine::SamplerScratch scratch;
+    const size_t prompt = ids.size();
+    std::vector<float> row;
+    while (ids.size() < limit) {
+        WEIR_TRY(one.advance(*state, ids, kTokensMax, model::LogitsWanted::Last, row));
+        WEIR_TRY_ASSIGN(const auto sampled, sampler.sample(row, ids.size(), scratch));
+        const bool ends =
+            std::find(one.end_ids.begin(), one.end_ids.end(), sampled.token) != one.end_ids.end();
+        if (ends && !params.ignore_eos) {
+            break;
+        }
+        ids.push_back(sampled.token);
+    }
+    return ids_json(std::span<const TokenId>(ids).subspan(prompt));
+}
+
+}  // namespace
+
+Result<void> tokenize(const ModelAccess& access, const std::string& model) {
+    WEIR_TRY_ASSIGN(const auto source, access.open(model));
+    WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer(*source));
+    answer_lines(std::cin, std::cout, [&](json::Fields& fields) -> Result<std::string> {
+        WEIR_TRY_ASSIGN(const std::string text, fields.require_string("text"));
+        text::EncodeOptions options;
+        WEIR_TRY(fields.read("parse_special", options.parse_special));
+        WEIR_TRY(fields.read("add_special", options.add_special));
+        WEIR_TRY_ASSIGN(const auto ids, tokenizer.encode(text, options));
+        return ids_json(ids);
+    });
+    return {};
+}
+
+Result<void> detokenize(const ModelAccess& access, const std::string& model) {
+    WEIR_TRY_ASSIGN(const auto source, access.open(model));
+    WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer(*source));
+    answer_lines(std::cin, std::cout, [&](json::Fields& fields) -> Result<std::string> {
+        WEIR_TRY_ASSIGN(const auto ids, read_ids(fields, "ids"));
+        WEIR_TRY_ASSIGN(const std::string text, tokenizer.decode(ids));
+        return text_json(text);
+    });
+    return {};
+}
+
+Result<void> render_template(const ModelAccess& access, const std::string& file) {
+    WEIR_TRY(access.enter_sandbox());
+    WEIR_TRY_ASSIGN(const std::string source, read_file(file, kTemplateBytesMax));
+    WEIR_TRY_ASSIGN(const auto parsed, text::jinja::Template::parse(source));
+    answer_lines(std::cin, std::cout,
+                 [&](json::Fields& fields) { return template_line(parsed, fields); });
+    return {};
+}
+
+Result<void> logits(const ModelAccess& access, const std::string& model) {
+    WEIR_TRY_ASSIGN(const OneSequence one, OneSequence::load(access, model));
+    answer_lines(std::cin, std::cout,
+                 [&](json::Fields& fields) { return logits_line(one, fields); });
+    return {};
+}
+
+Result<void> generate(const ModelAccess& access, const std::string& model) {
+    WEIR_TRY_ASSIGN(const OneSequence one, OneSequence::load(access, model));
+    answer_lines(std::cin, std::cout,
+                 [&](json::Fields& fields) { return generate_line(one, fields); });
+    return {};
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,32 @@
+#include "cli/json_lines.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <sstream>
+
+namespace weir::cli {
+namespace {
+
+TEST(AnswerLines, GoesOnAfterABadLine) {
+    std::istringstream in("{\"a\":1}\nnonsense\n{\"a\":2}\n");
+    std::ostringstream out;
+    answer_lines(in, out, [](json::Fields& fields) -> Result<std::string> {
+        int64_t a = 0;
+        WEIR_TRY(fields.read("a", json::in_range<int64_t>(0, 9), a));
+        return std::to_string(a);
+    });
+    EXPECT_EQ(out.str(),
+              "1\n{\"error\":\"not valid JSON at byte 1: a string or number is not well "
+              "formed\"}\n2\n");
+}
+
+TEST(Base64, MatchesTheStandardsPadding) {
+    const std::array<float, 2> numbers = {1.0f, -2.5f};
+    EXPECT_EQ(base64_of(std::span(numbers).first(1)), "AACAPw==");
+    EXPECT_EQ(base64_of(numbers), "AACAPwAAIMA=");
+    EXPECT_EQ(base64_of({}), "");
+}
+
+}  // namespace
+}  // namespace weir::cli

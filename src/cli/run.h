@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "cli/model_access.h"
+
+namespace weir::cli {
+
+struct RunOptions {
+    std::string prompt;  // empty: what standard input says, or a conversation
+    std::string system;
+    std::optional<float> temperature;
+    std::optional<uint64_t> seed;
+    std::optional<uint32_t> tokens_max;
+    std::optional<uint32_t> threads;
+};
+
+// Talks to a model: one answer to the prompt (or to all of standard input, if that is no terminal),
+// or a conversation, line by line, until the end of input. Answers appear as they are made.
+Result<void> run(const ModelAccess& access, const std::string& model, const RunOptions& options);
+
+}  // namespace weir::cli

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "base/clock.h"
+#include "chat/backend.h"
+#include "net/http_client.h"
+#include "policy/gate.h"
+#include "providers/openai/dialect.h"
+#include "server/config.h"
+
+namespace weir::server {
+
+// A provider, reached over TCP: every request it is sent, first or repeated, has passed the gate.
+//
+// Threads: any. Ownership: borrows client and clock.
+class RemoteBackend final : public chat::ChatBackend {
+  public:
+    // `api_key` is empty where the provider needs none.
+    RemoteBackend(const BackendConfig& config, std::string api_key, net::HttpClient& client,
+                  const Clock& clock);
+
+    void start(std::shared_ptr<const chat::ChatRequest> request,
+               std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel) override;
+
+  private:
+    struct Peer;  // what one request needs and may outlive this object
+    static void send(const std::shared_ptr<const Peer>& peer,
+                     std::shared_ptr<const chat::ChatRequest> request,
+                     std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel,
+                     uint32_t sends_left);
+
+    std::shared_ptr<const Peer> peer_;
+};
+
+}  // namespace weir::server

@@ -1,0 +1,121 @@
+#include "server/worker_handler.h"
+
+#include <utility>
+
+#include "api/errors.h"
+#include "api/openai_chat.h"
+#include "api/openai_reply.h"
+
+namespace weir::server {
+namespace {
+
+void reply_error(net::HttpResponder& responder, const Error& error) {
+    net::Headers headers{{"Content-Type", "application/json"}};
+    for (auto& [name, value] : api::error_headers(error)) {
+        headers.add(name, value);
+    }
+    responder.reply({.status = api::http_status(error.code),
+                     .headers = std::move(headers),
+                     .body = api::error_body(error)});
+}
+
+// Writes an answer into a responder. An error before the first event becomes a status.
+class AnswerSink final : public chat::ChatSink {
+  public:
+    AnswerSink(std::shared_ptr<const chat::ChatRequest> request, api::ReplyHead head,
+               std::shared_ptr<net::HttpResponder> responder)
+        : request_(std::move(request)), head_(std::move(head)), responder_(std::move(responder)) {
+        if (request_->stream) {
+            writer_ = api::make_stream_writer(*request_, head_);
+        } else {
+            collector_ = std::make_unique<api::ReplyCollector>(chat::choice_count(*request_));
+        }
+    }
+
+    void on_event(chat::ChatEvent event) override {
+        if (ended_) {
+            return;
+        }
+        const Error* error = std::get_if<Error>(&event);
+        if (error != nullptr && (!begun_ || collector_ != nullptr)) {
+            ended_ = true;
+            reply_error(*responder_, *error);
+            return;
+        }
+        collector_ == nullptr ? stream(event) : collect(std::move(event));
+    }
+
+  private:
+    void stream(const chat::ChatEvent& event) {
+        if (!std::exchange(begun_, true)) {
+            responder_->start_stream(200, {{"Content-Type", "text/event-stream"}});
+        }
+        out_.clear();
+        writer_->append(event, out_);
+        if (!out_.empty()) {
+            responder_->write(out_);
+        }
+        if (chat::is_last(event)) {
+            ended_ = true;
+            responder_->finish();
+        }
+    }
+
+    void collect(chat::ChatEvent event) {
+        begun_ = true;
+        if (const Result<void> added = collector_->add(std::move(event)); !added) {
+            ended_ = true;
+            reply_error(*responder_, added.error());
+        } else if (collector_->complete()) {
+            ended_ = true;
+            responder_->reply({.status = 200,
+                               .headers = {{"Content-Type", "application/json"}},
+                               .body = api::reply_json(*request_, head_, collector_->reply())});
+        }
+    }
+
+    std::shared_ptr<const chat::ChatRequest> request_;
+    api::ReplyHead head_;
+    std::shared_ptr<net::HttpResponder> responder_;
+    std::unique_ptr<api::StreamWriter> writer_;
+    std::unique_ptr<api::ReplyCollector> collector_;
+    std::string out_;
+    bool begun_ = false;
+    bool ended_ = false;
+};
+
+}  // namespace
+
+void WorkerHandler::handle(net::HttpRequest request, std::shared_ptr<net::HttpResponder> responder,
+                           std::stop_token cancelled) {
+    if (request.method == "GET" && request.path == "/health") {
+        responder->reply({.status = 200, .headers = {}, .body = "ok\n"});
+    } else if (request.method == "GET" && request.path == "/metrics") {
+        responder->reply({.status = 200,
+                          .headers = {{"Content-Type", "text/plain; version=0.0.4"}},
+                          .body = registry_.text()});
+    } else if (const Result<void> begun = begin(request, responder, std::move(cancelled)); !begun) {
+        reply_error(*responder, begun.error());
+    }
+}
+
+Result<void> WorkerHandler::begin(const net::HttpRequest& request,
+                                  std::shared_ptr<net::HttpResponder> responder,
+                                  std::stop_token cancelled) {
+    const bool is_chat = request.path == "/v1/chat/completions";
+    if (request.method != "POST" || (!is_chat && request.path != "/v1/completions")) {
+        return fail(ErrorCode::NotFound, "there is no such path");
+    }
+    WEIR_TRY_ASSIGN(chat::ChatRequest parsed,
+                    is_chat ? api::parse_chat_request(request.body, {})
+                            : api::parse_completion_request(request.body, {}));
+    parsed.id = request.headers.find("x-weir-request-id").value_or("none");
+    parsed.tenant = request.headers.find("x-weir-tenant").value_or("");
+    const auto shared = std::make_shared<const chat::ChatRequest>(std::move(parsed));
+    const api::ReplyHead head{.id = shared->id, .model = model_name_, .created = 0};
+    backend_.start(shared, std::make_shared<AnswerSink>(shared, head, std::move(responder)),
+                   std::move(cancelled));
+    return {};
+}
+
+}  // namespace weir::server
