@@ -1,155 +1,17 @@
 #include "text/bpe.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "base/utf8.h"
 
 namespace weir::text {
 namespace {
 
-// Up to here a plain scan for the lowest rank beats the heap; most pieces are words.
-constexpr size_t kScanSymbolsMax = 40;
-
-// Quadratic in a bounded number of symbols, without any bookkeeping.
-void merge_by_scanning(const MergeTable& table, BpeScratch& scratch) {
-    std::vector<uint32_t>& symbols = scratch.symbols;
-    std::array<Merge, kScanSymbolsMax> merges;  // of symbol i with symbol i + 1
-    size_t count = symbols.size();
-    for (size_t i = 0; i + 1 < count; ++i) {
-        merges[i] = table.find(symbols[i], symbols[i + 1]);
-    }
-    scratch.steps += count;
-    while (count > 1) {
-        size_t best = 0;
-        for (size_t i = 1; i + 1 < count; ++i) {
-            if (merges[i].rank < merges[best].rank) {
-                best = i;
-            }
-        }
-        if (merges[best].rank == Merge::kNever) {
-            break;
-        }
-        symbols[best] = merges[best].result;
-        for (size_t i = best + 1; i + 1 < count; ++i) {
-            symbols[i] = symbols[i + 1];
-            merges[i - 1] = merges[i];
-        }
-        --count;
-        if (best + 1 < count) {
-            merges[best] = table.find(symbols[best], symbols[best + 1]);
-        }
-        if (best > 0) {
-            merges[best - 1] = table.find(symbols[best - 1], symbols[best]);
-        }
-        scratch.steps += 2;
-    }
-    symbols.resize(count);
-}
-
-// The heap's entries are never removed when their pair changes: an entry counts only if the pair at
-// its position still has its rank. Each merge makes at most two new pairs, so that at most 3n
-// entries go through the heap.
-class HeapMerger {
-  public:
-    HeapMerger(const MergeTable& table, BpeScratch& scratch) : table_(table), scratch_(scratch) {}
-
-    void run() {
-        link();
-        auto& heap = scratch_.heap;
-        while (!heap.empty()) {
-            std::pop_heap(heap.begin(), heap.end(), std::greater<>());
-            const uint64_t top = heap.back();
-            heap.pop_back();
-            ++scratch_.steps;
-            const auto at = static_cast<uint32_t>(top);
-            if (scratch_.merges[at].rank == top >> 32) {
-                merge(at);
-            }
-        }
-        collect();
-    }
-
-  private:
-    static constexpr uint32_t kEnd = UINT32_MAX;
-
-    void link() {
-        const auto count = static_cast<uint32_t>(scratch_.symbols.size());
-        scratch_.previous.resize(count);
-        scratch_.next.resize(count);
-        scratch_.merges.assign(count, Merge{});
-        scratch_.heap.clear();
-        for (uint32_t i = 0; i < count; ++i) {
-            scratch_.previous[i] = i == 0 ? kEnd : i - 1;
-            scratch_.next[i] = i + 1 == count ? kEnd : i + 1;
-            if (i + 1 < count) {
-                look_up(i);
-                if (scratch_.merges[i].rank != Merge::kNever) {
-                    scratch_.heap.push_back(entry(i));
-                }
-            }
-        }
-        std::make_heap(scratch_.heap.begin(), scratch_.heap.end(), std::greater<>());
-    }
-
-    void look_up(uint32_t at) {
-        scratch_.merges[at] =
-            table_.find(scratch_.symbols[at], scratch_.symbols[scratch_.next[at]]);
-        ++scratch_.steps;
-    }
-
-    uint64_t entry(uint32_t at) const { return uint64_t{scratch_.merges[at].rank} << 32 | at; }
-
-    void renew(uint32_t at) {
-        look_up(at);
-        if (scratch_.merges[at].rank != Merge::kNever) {
-            scratch_.heap.push_back(entry(at));
-            std::push_heap(scratch_.heap.begin(), scratch_.heap.end(), std::greater<>());
-            ++scratch_.steps;
-        }
-    }
-
-    void merge(uint32_t at) {
-        const uint32_t gone = scratch_.next[at];
-        const uint32_t after = scratch_.next[gone];
-        scratch_.symbols[at] = scratch_.merges[at].result;
-        scratch_.merges[gone] = Merge{};
-        scratch_.merges[at] = Merge{};
-        scratch_.next[at] = after;
-        if (after != kEnd) {
-            scratch_.previous[after] = at;
-            renew(at);
-        }
-        if (scratch_.previous[at] != kEnd) {
-            renew(scratch_.previous[at]);
-        }
-    }
-
-    void collect() {
-        size_t count = 0;
-        for (uint32_t at = 0; at != kEnd; at = scratch_.next[at]) {
-            scratch_.symbols[count++] = scratch_.symbols[at];
-        }
-        scratch_.symbols.resize(count);
-    }
-
-    const MergeTable& table_;
-    BpeScratch& scratch_;
-};
-
 uint64_t neighbour_hash(char32_t left, char32_t right) {
     return (uint64_t{left} << 21 | right) * 0x9E3779B97F4A7C15 >> 40;
 }
 
 }  // namespace
-
-void merge_symbols(const MergeTable& table, BpeScratch& scratch) {
-    if (scratch.symbols.size() <= kScanSymbolsMax) {
-        merge_by_scanning(table, scratch);
-    } else {
-        HeapMerger(table, scratch).run();
-    }
-}
 
 Result<void> Bpe::add_token(std::string_view bytes, TokenId id) {
     if (!tokens_.insert(bytes, id)) {

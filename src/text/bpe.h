@@ -10,23 +10,10 @@
 
 #include "base/result.h"
 #include "base/token_id.h"
-#include "text/hash_index.h"
+#include "text/merge.h"
+#include "text/text_index.h"
 
 namespace weir::text {
-
-// What one thread needs while it encodes; kept between pieces to save allocations.
-struct BpeScratch {
-    std::vector<uint32_t> symbols;
-    std::vector<uint32_t> previous;
-    std::vector<uint32_t> next;
-    std::vector<Merge> merges;   // of each symbol with the next one
-    std::vector<uint64_t> heap;  // rank in the upper half, position in the lower
-    uint64_t steps = 0;          // pair look-ups and heap operations, for tests of the bounds
-};
-
-// Repeatedly merges the neighbouring pair of the lowest rank, the leftmost among equals, until no
-// pair merges. O(n log n) for n symbols.
-void merge_symbols(const MergeTable& table, BpeScratch& scratch);
 
 // Byte-pair encoding of one pre-tokenized piece, in the two forms that are in use: over bytes
 // (GPT-2's family, where a symbol is a byte) and over characters (SentencePiece's, where a

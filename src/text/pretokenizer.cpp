@@ -317,6 +317,9 @@ constexpr CodePointRange kCjkHangulRanges[] = {{0x800, 0x9FA5}, {0xAC00, 0xD7FF}
 constexpr CodePointRange kCjkKanaRanges[] = {{0x3040, 0x30FF}, {0x4E00, 0x9FA5}};
 
 bool is_in(std::span<const CodePointRange> sorted, const Char& character) {
+    if (character.code_point < sorted.front().first) {
+        return false;
+    }
     const auto range = std::lower_bound(
         sorted.begin(), sorted.end(), character.code_point,
         [](const CodePointRange& entry, char32_t wanted) { return entry.last < wanted; });
@@ -326,6 +329,9 @@ bool is_in(std::span<const CodePointRange> sorted, const Char& character) {
 bool is_word(Splitter splitter, const Char& character) {
     switch (splitter) {
         case Splitter::CasedWords:
+            if (character.code_point < 0x80) {
+                return is_ascii_letter(character.code_point);
+            }
             return is_in(kCasedWordRanges, character);
         case Splitter::AnyWords:
             return character.is(kLetter);

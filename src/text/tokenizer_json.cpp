@@ -1,6 +1,6 @@
 #include "text/tokenizer_json.h"
 
-#include <limits>
+#include <algorithm>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -47,6 +47,7 @@ class JsonReader {
     std::vector<std::pair<std::string, TokenId>> vocabulary_;
     std::unordered_set<TokenId> guarded_;  // added tokens that merges must not give
     std::unordered_set<std::string> guarded_texts_;
+    size_t ids_end_ = 0;  // the highest id and one
     bool byte_fallback_ = false;
 };
 
@@ -54,10 +55,7 @@ Result<void> JsonReader::note_id(int64_t id) {
     if (id < 0 || static_cast<uint64_t>(id) >= kVocabTokensMax) {
         return data_corrupt("tokenizer.json has the token id {}", id);
     }
-    const auto size = static_cast<size_t>(id) + 1;
-    if (parts_.tokens.size() < size) {
-        parts_.tokens.resize(size);
-    }
+    ids_end_ = std::max(ids_end_, static_cast<size_t>(id) + 1);
     return {};
 }
 
@@ -107,10 +105,11 @@ Result<void> JsonReader::read_vocabulary(Fields& model) {
         vocabulary_.emplace_back(text, static_cast<TokenId>(*id));
     }
     // Ids far above the number of tokens would be allocated for nothing.
-    if (parts_.tokens.size() > (vocabulary_.size() + added_.size()) * 4 + 1024) {
-        return data_corrupt("tokenizer.json's ids go up to {} for {} tokens",
-                            parts_.tokens.size() - 1, vocabulary_.size() + added_.size());
+    const size_t count = vocabulary_.size() + added_.size();
+    if (ids_end_ > count * 4 + 1024) {
+        return data_corrupt("tokenizer.json's ids go up to {} for {} tokens", ids_end_ - 1, count);
     }
+    parts_.tokens.resize(ids_end_);
     return {};
 }
 

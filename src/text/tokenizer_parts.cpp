@@ -77,13 +77,21 @@ constexpr uint64_t kSplitBytesMax = uint64_t{1} << 30;
 std::optional<std::string> bytes_of_byte_level(std::string_view token) {
     static const auto bytes = byte_of_character();
     std::string out;
+    out.reserve(token.size());
     for (size_t at = 0; at < token.size();) {
-        const utf8::Decoded next = utf8::decode(token, at);
-        if (!next.valid || next.code_point >= kAlphabetEnd || bytes[next.code_point] < 0) {
+        const auto first = static_cast<unsigned char>(token[at]);
+        char32_t code_point = first;
+        size_t size = 1;
+        if (first >= 0x80) {
+            const utf8::Decoded next = utf8::decode(token, at);
+            code_point = next.valid ? next.code_point : kAlphabetEnd;
+            size = next.bytes;
+        }
+        if (code_point >= kAlphabetEnd || bytes[code_point] < 0) {
             return std::nullopt;
         }
-        out.push_back(static_cast<char>(bytes[next.code_point]));
-        at += next.bytes;
+        out.push_back(static_cast<char>(bytes[code_point]));
+        at += size;
     }
     return out;
 }

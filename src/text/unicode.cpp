@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
 
 #include "text/unicode_tables.h"
 
@@ -34,10 +35,10 @@ CharTable::CharTable() {
     for (const tables::ClassRange& range : tables::kClasses) {
         std::fill(flat.begin() + range.first, flat.begin() + range.last + 1, range.char_class);
     }
-    std::map<std::vector<CharClass>, uint16_t> known;
+    std::map<std::string, uint16_t> known;
     for (size_t block = 0; block < block_of_.size(); ++block) {
         const auto begin = flat.begin() + static_cast<ptrdiff_t>(block * kBlock);
-        std::vector<CharClass> content(begin, begin + kBlock);
+        const std::string content(begin, begin + kBlock);
         const auto [entry, added] =
             known.try_emplace(content, static_cast<uint16_t>(blocks_.size() / kBlock));
         if (added) {

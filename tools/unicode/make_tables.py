@@ -4,10 +4,14 @@ combining classes, canonical decompositions and compositions.
 
 usage: make_tables.py > src/text/unicode_tables.cpp
 
-The Unicode version is that of the Python which runs it (3.11: Unicode 14.0).
+Run it with the package unicodedata2 16.0.0: the reference tokenizers are at Unicode 16.0, and another version gives
+other tokens for the characters that came or changed between the two. Without the package it is Python's own version.
 """
 import sys
-import unicodedata
+try:
+    import unicodedata2 as unicodedata
+except ImportError:
+    import unicodedata
 
 # White_Space is not a category: the separators, and these controls.
 SPACE_CONTROLS = {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85}
@@ -54,6 +58,7 @@ def composes(code, pair):
 
 
 def simple_lower(code):
+    """Python's own version has to do; lower cases do not change once they are given."""
     lower = chr(code).lower()
     return ord(lower) if len(lower) == 1 and lower != chr(code) else None
 

@@ -2,53 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 namespace weir::text {
-
-// Text to number, by open addressing; the texts lie together in one arena. Made for vocabularies:
-// filled once, then read only.
-//
-// Threads: immutable after filling. Ownership: copies the texts.
-class TextIndex {
-  public:
-    static constexpr uint32_t kNone = UINT32_MAX;
-
-    void reserve(size_t texts, size_t bytes);
-    // Returns false, and changes nothing, if the text is there already.
-    bool insert(std::string_view text, uint32_t value);
-    uint32_t find(std::string_view text) const;  // kNone if absent
-    size_t size() const { return entries_.size(); }
-
-    template <typename Visit>  // visit(text, value)
-    void for_each(const Visit& visit) const {
-        for (const Entry& entry : entries_) {
-            visit(text_of(entry), entry.value);
-        }
-    }
-
-  private:
-    struct Entry {
-        uint64_t offset;  // in arena_
-        uint32_t bytes;
-        uint32_t value;
-    };
-    // The hash's upper half sits beside the entry's number, so that most misses cost one load.
-    struct Slot {
-        uint32_t tag = 0;
-        uint32_t entry = kNone;
-    };
-
-    std::string_view text_of(const Entry& entry) const {
-        return {arena_.data() + entry.offset, entry.bytes};
-    }
-    void grow(size_t slots);
-
-    std::vector<char> arena_;
-    std::vector<Entry> entries_;
-    std::vector<Slot> slots_;
-};
 
 // What two neighbouring symbols merge to, and how early.
 struct Merge {
@@ -94,5 +50,19 @@ class MergeTable {
     size_t mask_ = 1;
     size_t used_ = 0;
 };
+
+// What one thread needs while it encodes; kept between pieces to save allocations.
+struct BpeScratch {
+    std::vector<uint32_t> symbols;
+    std::vector<uint32_t> previous;
+    std::vector<uint32_t> next;
+    std::vector<Merge> merges;   // of each symbol with the next one
+    std::vector<uint64_t> heap;  // rank in the upper half, position in the lower
+    uint64_t steps = 0;          // pair look-ups and heap operations, for tests of the bounds
+};
+
+// Repeatedly merges the neighbouring pair of the lowest rank, the leftmost among equals, until no
+// pair merges. O(n log n) for n symbols.
+void merge_symbols(const MergeTable& table, BpeScratch& scratch);
 
 }  // namespace weir::text

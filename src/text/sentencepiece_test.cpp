@@ -1,0 +1,122 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <string>
+
+#include "text/test_vocabularies.h"
+#include "text/tokenizer.h"
+
+namespace weir::text {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Writes protocol buffers, field by field.
+void put_varint(std::string& out, uint64_t value) {
+    for (; value >= 0x80; value >>= 7) {
+        out.push_back(static_cast<char>(value | 0x80));
+    }
+    out.push_back(static_cast<char>(value));
+}
+void put_number(std::string& out, unsigned field, uint64_t value) {
+    put_varint(out, field << 3);
+    put_varint(out, value);
+}
+void put_bytes(std::string& out, unsigned field, std::string_view bytes) {
+    put_varint(out, field << 3 | 2);
+    put_varint(out, bytes.size());
+    out += bytes;
+}
+
+struct Model {
+    std::string pieces;
+    std::string trainer;
+    std::string normalizer;
+
+    // The pieces of the GGUF test vocabulary, which the same tokenizer reads.
+    Model() {
+        testing::SentencePieceVocabulary vocabulary;
+        for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+            std::string piece;
+            put_bytes(piece, 1, vocabulary.tokens[id]);
+            put_varint(piece, 2 << 3 | 5);
+            char score[4];
+            std::memcpy(score, &vocabulary.spec.scores[id], 4);
+            piece.append(score, 4);
+            put_number(piece, 3, static_cast<uint64_t>(vocabulary.spec.types[id]));
+            put_bytes(pieces, 1, piece);
+        }
+        put_number(trainer, 3, 2);
+        put_bytes(normalizer, 1, "identity");
+        put_number(normalizer, 4, 0);
+    }
+    std::string bytes() const {
+        std::string out = pieces;
+        put_bytes(out, 2, trainer);
+        put_bytes(out, 3, normalizer);
+        return out;
+    }
+};
+
+Result<Tokenizer> load(std::string_view bytes) {
+    return Tokenizer::from_sentencepiece(std::as_bytes(std::span(bytes)));
+}
+
+TEST(SentencePiece, ReadsWhatGgufSaysInItsOwnWords) {
+    testing::SentencePieceVocabulary vocabulary;
+    const auto tokenizer = load(Model().bytes());
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+    EXPECT_THAT(*tokenizer->encode("ab ab", {.add_special = true}),
+                ElementsAre(vocabulary.bos, vocabulary.space_ab, vocabulary.space_ab));
+    EXPECT_EQ(tokenizer->eos(), vocabulary.eos);
+    EXPECT_EQ(tokenizer->unknown(), vocabulary.unknown);
+}
+
+TEST(SentencePiece, RemovesExtraSpacesByDefault) {
+    testing::SentencePieceVocabulary vocabulary;
+    Model model;
+    model.normalizer.clear();
+    const auto tokenizer = load(model.bytes());
+    ASSERT_TRUE(tokenizer);
+    EXPECT_THAT(*tokenizer->encode("  ab   ab "),
+                ElementsAre(vocabulary.space_ab, vocabulary.space_ab));
+}
+
+TEST(SentencePiece, UnigramIsRefusedByName) {
+    Model model;
+    model.trainer.clear();  // the default
+    EXPECT_THAT(load(model.bytes()).error().message, HasSubstr("Unigram"));
+    Model charsmap;
+    put_bytes(charsmap.normalizer, 2, "xxxx");
+    EXPECT_EQ(load(charsmap.bytes()).error().code, ErrorCode::Unsupported);
+}
+
+TEST(SentencePiece, AFileCutWithinItsPiecesIsAnError) {
+    const Model model;
+    const std::string whole = model.bytes();
+    for (size_t size = 0; size < model.pieces.size(); size += 7) {
+        EXPECT_FALSE(load(whole.substr(0, size))) << size;  // the kind of model stands at the end
+    }
+}
+
+TEST(SentencePiece, BrokenWireDataIsRefused) {
+    const std::string whole = Model().bytes();
+    std::mt19937 random(31);
+    for (int round = 0; round < 500; ++round) {
+        std::string broken = whole;
+        broken[random() % broken.size()] = static_cast<char>(random());
+        const auto tokenizer = load(broken);
+        if (tokenizer) {
+            (void)tokenizer->encode("ab \xC3\xA9");
+        }
+    }
+    EXPECT_THAT(load(std::string(11, '\xFF')).error().message, HasSubstr("ten bytes"));
+    EXPECT_THAT(load("\x0B").error().message, HasSubstr("wire type"));
+    EXPECT_FALSE(load(std::string("\x0A\xFF\xFF\xFF\xFF\x0F", 6)));
+}
+
+}  // namespace
+}  // namespace weir::text
