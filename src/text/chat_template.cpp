@@ -1,0 +1,236 @@
+#include "text/chat_template.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "json/parse.h"
+
+namespace weir::text {
+namespace {
+
+// What shipped templates ask for beyond the conversation itself.
+constexpr std::string_view kVariables[] = {
+    "add_vision_id",   "builtin_tools",         "citations",      "clear_thinking",
+    "custom_tools",    "date_string",           "documents",      "enable_thinking",
+    "generic_prompt",  "keep_past_thinking",    "model_identity", "preserve_thinking",
+    "reasoning",       "reasoning_effort",      "system_message", "thinking",
+    "thinking_budget", "tools_in_user_message", "xml_tools",
+};
+
+constexpr std::string_view kFieldOfVariables = "chat_template_kwargs";
+
+std::string field_of(size_t message) {
+    return fmt::format("messages[{}]", message);
+}
+
+// Arguments as an object where they are one, which is what templates expect; what a model wrote
+// and is no JSON stays text.
+json::Value arguments_of(const chat::ToolCall& call) {
+    auto parsed = json::parse(call.arguments);
+    return parsed && parsed->if_object() != nullptr ? *std::move(parsed)
+                                                    : json::Value(call.arguments);
+}
+
+json::Value tool_calls_of(const chat::Message& message) {
+    json::Array calls;
+    for (const chat::ToolCall& call : message.tool_calls) {
+        json::Object function;
+        function.set("name", call.name);
+        function.set("arguments", arguments_of(call));
+        json::Object entry;
+        entry.set("id", call.id);
+        entry.set("type", "function");
+        entry.set("function", std::move(function));
+        calls.emplace_back(std::move(entry));
+    }
+    return calls;
+}
+
+Result<json::Value> content_of(const chat::Message& message, bool as_parts, size_t index) {
+    json::Array parts;
+    std::string joined;
+    for (const chat::ContentPart& part : message.content) {
+        if (part.kind != chat::ContentPart::Kind::Text &&
+            part.kind != chat::ContentPart::Kind::Refusal) {
+            return invalid_argument(field_of(index) + ".content",
+                                    "this model reads text only, not images, audio or files");
+        }
+        json::Object entry;
+        entry.set("type", "text");
+        entry.set("text", part.text);
+        parts.emplace_back(std::move(entry));
+        joined += (joined.empty() ? "" : "\n") + part.text;
+    }
+    if (as_parts && message.content_was_array) {
+        return parts;
+    }
+    return json::Value(std::move(joined));
+}
+
+Result<json::Value> tools_of(const chat::Conversation& conversation) {
+    if (conversation.tools.empty()) {
+        return json::Value();
+    }
+    json::Array tools;
+    for (size_t i = 0; i < conversation.tools.size(); ++i) {
+        const chat::Tool& tool = conversation.tools[i];
+        auto parameters =
+            json::parse(tool.parameters.value_or("{\"type\":\"object\",\"properties\":{}}"));
+        if (!parameters) {
+            return std::unexpected(
+                std::move(parameters)
+                    .error()
+                    .with_field(fmt::format("tools[{}].function.parameters", i)));
+        }
+        json::Object function;
+        function.set("name", tool.name);
+        if (tool.description) {
+            function.set("description", *tool.description);
+        }
+        function.set("parameters", *std::move(parameters));
+        json::Object entry;
+        entry.set("type", "function");
+        entry.set("function", std::move(function));
+        tools.emplace_back(std::move(entry));
+    }
+    return tools;
+}
+
+}  // namespace
+
+bool is_template_variable(std::string_view name) {
+    return std::find(std::begin(kVariables), std::end(kVariables), name) != std::end(kVariables);
+}
+
+Result<ChatTemplate> ChatTemplate::create(std::optional<std::string_view> source,
+                                          SpecialTokens special_tokens,
+                                          const jinja::RenderLimits& limits) {
+    if (!source) {
+        return std::unexpected(
+            make_error(ErrorCode::Unsupported,
+                       "the model has no chat template: it completes text, but cannot chat")
+                .with_reason("no_chat_template"));
+    }
+    WEIR_TRY_ASSIGN(jinja::Template compiled, jinja::Template::parse(*source));
+    ChatTemplate chat(std::move(compiled), std::move(special_tokens), limits);
+    chat.knows_developer_ = source->find("developer") != source->npos;
+    chat.takes_parts_ = chat.probe_parts();
+    return chat;
+}
+
+// Templates that were not written for parts fail on a list, leave it out or print its repr.
+bool ChatTemplate::probe_parts() const {
+    constexpr const char* kProbe = "weir-probe";
+    chat::Conversation conversation;
+    chat::Message message;
+    message.content = {{chat::ContentPart::Kind::Text, kProbe}};
+    message.content_was_array = true;
+    json::Array messages;
+    json::Object entry;
+    entry.set("role", "user");
+    entry.set("content", *content_of(message, true, 0));
+    messages.emplace_back(std::move(entry));
+    json::Object context;
+    context.set("messages", std::move(messages));
+    context.set("add_generation_prompt", true);
+    for (const auto& [name, text] : special_tokens_) {
+        context.set(name, text);
+    }
+    const auto rendered = render_context(json::Value(std::move(context)), {});
+    if (!rendered) {
+        return false;
+    }
+    const std::string text = rendered->text();
+    return text.find(kProbe) != text.npos && text.find("'text': 'weir-probe'") == text.npos &&
+           text.find("\"text\": \"weir-probe\"") == text.npos;
+}
+
+Result<json::Value> ChatTemplate::messages(const chat::Conversation& conversation) const {
+    json::Array messages;
+    std::map<std::string_view, std::string_view> called;  // tool call id to function name
+    for (size_t i = 0; i < conversation.messages.size(); ++i) {
+        const chat::Message& message = conversation.messages[i];
+        const bool as_system = message.role == chat::Role::Developer && !knows_developer_;
+        json::Object entry;
+        entry.set("role", name(as_system ? chat::Role::System : message.role));
+        WEIR_TRY_ASSIGN(json::Value content, content_of(message, takes_parts_, i));
+        entry.set("content", std::move(content));
+        if (message.reasoning) {
+            entry.set("reasoning_content", *message.reasoning);
+        }
+        if (!message.tool_calls.empty()) {
+            entry.set("tool_calls", tool_calls_of(message));
+            for (const chat::ToolCall& call : message.tool_calls) {
+                called.insert_or_assign(call.id, call.name);
+            }
+        }
+        if (message.tool_call_id) {
+            entry.set("tool_call_id", *message.tool_call_id);
+            if (const auto found = called.find(*message.tool_call_id); found != called.end()) {
+                entry.set("name", found->second);
+            }
+        }
+        if (message.name) {
+            entry.set("name", *message.name);
+        }
+        messages.emplace_back(std::move(entry));
+    }
+    return messages;
+}
+
+Result<json::Value> ChatTemplate::context(const chat::Conversation& conversation,
+                                          GenerationPrompt generation_prompt) const {
+    json::Object context;
+    for (const auto& [name, text] : special_tokens_) {
+        context.set(name, text);
+    }
+    // Defined, though none: templates are written against a caller that always passes both.
+    context.set("documents", nullptr);
+    WEIR_TRY_ASSIGN(json::Value tools, tools_of(conversation));
+    context.set("tools", std::move(tools));
+    if (conversation.reasoning_effort) {
+        context.set("reasoning_effort", *conversation.reasoning_effort);
+    }
+    for (const auto& [name, text] : conversation.template_variables) {
+        const std::string field = fmt::format("{}.{}", kFieldOfVariables, name);
+        if (!is_template_variable(name)) {
+            return invalid_argument(field, "this template variable cannot be set");
+        }
+        auto value = json::parse(text);
+        if (!value) {
+            return std::unexpected(std::move(value).error().with_field(field));
+        }
+        context.set(name, *std::move(value));
+    }
+    WEIR_TRY_ASSIGN(json::Value all, messages(conversation));
+    context.set("messages", std::move(all));
+    context.set("add_generation_prompt", generation_prompt == GenerationPrompt::Yes);
+    return json::Value(std::move(context));
+}
+
+Result<jinja::Rendered> ChatTemplate::render_context(const json::Value& context,
+                                                     std::chrono::local_seconds now) const {
+    jinja::RenderOptions options;
+    options.limits = limits_;
+    options.now = now;
+    for (const auto& special : special_tokens_) {
+        options.trusted.push_back({special.first, {}});
+    }
+    options.trusted.push_back({"messages.*.role", {}});  // ours: made from chat::Role
+    return template_.render(context, options);
+}
+
+Result<jinja::Rendered> ChatTemplate::render(const chat::Conversation& conversation,
+                                             GenerationPrompt generation_prompt,
+                                             std::chrono::local_seconds now) const {
+    WEIR_TRY_ASSIGN(const json::Value variables, context(conversation, generation_prompt));
+    auto rendered = render_context(variables, now);
+    if (!rendered) {
+        return std::unexpected(std::move(rendered).error().with_field("messages"));
+    }
+    return rendered;
+}
+
+}  // namespace weir::text

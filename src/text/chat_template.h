@@ -1,0 +1,65 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "chat/request.h"
+#include "text/jinja/template.h"
+
+namespace weir::text {
+
+// Whether a client may set this variable of a chat template. Everything else (messages, tools, the
+// special tokens, the engine's functions) is not theirs to override.
+bool is_template_variable(std::string_view name);
+
+// A model's chat template together with its special tokens: makes the prompt of a conversation.
+//
+// Threads: immutable; any number may render at once.
+// Not here: finding the template in a model folder; tokenizing (control tokens are looked for in
+// trusted segments only); parsing what the model answers.
+class ChatTemplate {
+  public:
+    // The variable's name and the token's text: {"bos_token", "<s>"}.
+    using SpecialTokens = std::vector<std::pair<std::string, std::string>>;
+
+    // `source` absent: the model has no template, and there is no default: Unsupported with reason
+    // "no_chat_template".
+    static Result<ChatTemplate> create(std::optional<std::string_view> source,
+                                       SpecialTokens special_tokens,
+                                       const jinja::RenderLimits& limits = {});
+
+    enum class GenerationPrompt : bool { No, Yes };
+
+    // Errors: InvalidArgument naming the field: what the template refuses ("messages", reason
+    // "template_raised"), a part that is no text, a variable that is not allowed.
+    Result<jinja::Rendered> render(const chat::Conversation& conversation,
+                                   GenerationPrompt generation_prompt,
+                                   std::chrono::local_seconds now) const;
+
+  private:
+    ChatTemplate(jinja::Template compiled, SpecialTokens special_tokens,
+                 const jinja::RenderLimits& limits)
+        : template_(std::move(compiled)),
+          special_tokens_(std::move(special_tokens)),
+          limits_(limits) {}
+
+    Result<json::Value> context(const chat::Conversation& conversation,
+                                GenerationPrompt generation_prompt) const;
+    Result<json::Value> messages(const chat::Conversation& conversation) const;
+    Result<jinja::Rendered> render_context(const json::Value& context,
+                                           std::chrono::local_seconds now) const;
+    bool probe_parts() const;
+
+    jinja::Template template_;
+    SpecialTokens special_tokens_;
+    jinja::RenderLimits limits_;
+    bool knows_developer_ = false;  // has something to say about the role
+    bool takes_parts_ = false;      // reads content that is a list of parts
+};
+
+}  // namespace weir::text
