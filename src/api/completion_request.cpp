@@ -10,26 +10,22 @@ using json::in_range;
 
 constexpr uint32_t kTokensMaxDefault = 16;  // OpenAI's, for this endpoint only
 
-Result<std::vector<TokenId>> read_token_ids(const json::Array& items, const std::string& path) {
+Result<void> add_token_prompt(const json::Array& items, std::string_view path,
+                              chat::RawPrompts& raw) {
     if (items.empty()) {
         return invalid_argument(path, "{} must have at least one token id", path);
     }
     std::vector<TokenId> ids;
-    ids.reserve(items.size());
-    for (size_t i = 0; i < items.size(); ++i) {
-        WEIR_TRY_ASSIGN(const TokenId id, read_token_id(items[i], fmt::format("{}[{}]", path, i)));
-        ids.push_back(id);
-    }
-    return ids;
+    WEIR_TRY(read_token_ids(items, path, ids));
+    raw.prompts.emplace_back(std::move(ids));
+    return {};
 }
 
 // The first item says what an array is: numbers are one prompt, strings and arrays are one each.
 Result<void> read_prompt_array(const json::Array& items, const ApiLimits& limits,
                                chat::RawPrompts& raw) {
     if (!items.empty() && items[0].is_number()) {
-        WEIR_TRY_ASSIGN(std::vector<TokenId> ids, read_token_ids(items, "prompt"));
-        raw.prompts.emplace_back(std::move(ids));
-        return {};
+        return add_token_prompt(items, "prompt", raw);
     }
     if (items.empty() || items.size() > limits.prompts_max) {
         return invalid_argument("prompt", "prompt must have 1 to {} prompts", limits.prompts_max);
@@ -47,8 +43,7 @@ Result<void> read_prompt_array(const json::Array& items, const ApiLimits& limits
             raw.prompts.emplace_back(*text);
             continue;
         }
-        WEIR_TRY_ASSIGN(std::vector<TokenId> prompt, read_token_ids(*ids, path));
-        raw.prompts.emplace_back(std::move(prompt));
+        WEIR_TRY(add_token_prompt(*ids, path, raw));
     }
     return {};
 }

@@ -12,7 +12,7 @@ namespace weir::api {
 //
 // Every field of OpenAI's description is honoured, harmless (it changes no answer; kept in
 // `passed_on`), or refused by name; a field that nobody knows is refused too, because it might
-// change the answer. docs say which is which; so does the table in openai_chat_test.cpp. Honoured
+// change the answer. Which is which, field by field: the table in openai_chat_test.cpp. Honoured
 // besides are what vLLM and llama.cpp add: top_k, min_p, repetition_penalty, stop_token_ids,
 // ignore_eos, chat_template_kwargs (an allow-list), reasoning_content in assistant messages.
 //

@@ -49,18 +49,19 @@ Result<void> refuse_unknown(const json::Fields& fields) {
     return known;
 }
 
-Result<chat::ChatRequest> parse_body(std::string_view body, const ApiLimits& limits,
-                                     ReadBody* read) {
-    const Result<json::Value> value = json::parse(body);
+Result<json::Value> parse_json(std::string_view body) {
+    Result<json::Value> value = json::parse(body);
     if (!value) {
-        return std::unexpected(Error(value.error()).with_reason("invalid_json"));
+        return std::unexpected(std::move(value).error().with_reason("invalid_json"));
     }
-    Result<chat::ChatRequest> request = read(*value, limits);
-    if (!request && request.error().code == ErrorCode::InvalidArgument &&
-        request.error().reason.empty()) {
-        return std::unexpected(std::move(request).error().with_reason("invalid_value"));
+    return value;
+}
+
+Error with_default_reason(Error error) {
+    if (error.code == ErrorCode::InvalidArgument && error.reason.empty()) {
+        error.reason = "invalid_value";
     }
-    return request;
+    return error;
 }
 
 Result<std::string> read_name(json::Fields& fields, std::string_view name, size_t bytes_max) {

@@ -23,11 +23,21 @@ Result<void> refuse(json::Fields& fields, std::initializer_list<std::string_view
 // Fields::refuse_unknown with the reason "unknown_parameter".
 Result<void> refuse_unknown(const json::Fields& fields);
 
-// Parses the JSON text and hands it to `read`. An InvalidArgument without a reason gets the one
-// that says where it comes from.
-using ReadBody = Result<chat::ChatRequest>(const json::Value& body, const ApiLimits& limits);
-Result<chat::ChatRequest> parse_body(std::string_view body, const ApiLimits& limits,
-                                     ReadBody* read);
+// Parses the JSON text and hands it to `read`. An error without a reason gets the one that says
+// where it comes from: "invalid_json" or "invalid_value".
+Result<json::Value> parse_json(std::string_view body);
+Error with_default_reason(Error error);
+
+template <typename T>
+Result<T> parse_body(std::string_view body, const ApiLimits& limits,
+                     Result<T> (*read)(const json::Value& body, const ApiLimits& limits)) {
+    WEIR_TRY_ASSIGN(const json::Value value, parse_json(body));
+    Result<T> request = read(value, limits);
+    if (!request) {
+        return std::unexpected(with_default_reason(std::move(request).error()));
+    }
+    return request;
+}
 
 // Required, not empty, at most `bytes_max`.
 Result<std::string> read_name(json::Fields& fields, std::string_view name, size_t bytes_max);
@@ -43,8 +53,9 @@ Result<void> read_sampling(json::Fields& fields, const ApiLimits& limits,
 // stream and stream_options.
 Result<void> read_stream(json::Fields& fields, chat::ChatRequest& request);
 
-// A token id written as a JSON number.
-Result<TokenId> read_token_id(const json::Value& value, const std::string& path);
+// Token ids written as JSON numbers, appended to `out`.
+Result<void> read_token_ids(const json::Array& items, std::string_view path,
+                            std::vector<TokenId>& out);
 
 // Keeps a harmless member for policy and remotes; nullptr is none.
 void pass_on(std::string_view name, const json::Value* value, chat::ChatRequest& request);

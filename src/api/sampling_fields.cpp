@@ -97,12 +97,7 @@ Result<void> read_stop_token_ids(json::Fields& fields, const ApiLimits& limits,
         return invalid_argument("stop_token_ids", "stop_token_ids has {} ids, the limit is {}",
                                 ids->size(), limits.stop_token_ids_max);
     }
-    for (size_t i = 0; i < ids->size(); ++i) {
-        WEIR_TRY_ASSIGN(const TokenId id,
-                        read_token_id((*ids)[i], fmt::format("stop_token_ids[{}]", i)));
-        sampling.stop_token_ids.push_back(id);
-    }
-    return {};
+    return read_token_ids(*ids, "stop_token_ids", sampling.stop_token_ids);
 }
 
 // vLLM and llama.cpp write "all" as -1 or 0.
@@ -128,13 +123,19 @@ Result<void> read_seed(json::Fields& fields, chat::SamplingParams& sampling) {
 
 }  // namespace
 
-Result<TokenId> read_token_id(const json::Value& value, const std::string& path) {
-    const auto* number = std::get_if<int64_t>(&value.storage());
-    if (number == nullptr || *number < 0 || *number > int64_t{kTokenIdMax}) {
-        return invalid_argument(path, "{} must be a token id: a whole number from 0 to {}", path,
-                                kTokenIdMax);
+Result<void> read_token_ids(const json::Array& items, std::string_view path,
+                            std::vector<TokenId>& out) {
+    out.reserve(out.size() + items.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+        const auto* number = std::get_if<int64_t>(&items[i].storage());
+        if (number == nullptr || *number < 0 || *number > int64_t{kTokenIdMax}) {
+            const std::string at = fmt::format("{}[{}]", path, i);
+            return invalid_argument(at, "{} must be a token id: a whole number from 0 to {}", at,
+                                    kTokenIdMax);
+        }
+        out.push_back(static_cast<TokenId>(*number));
     }
-    return static_cast<TokenId>(*number);
+    return {};
 }
 
 Result<void> read_sampling(json::Fields& fields, const ApiLimits& limits,

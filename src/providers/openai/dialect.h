@@ -23,9 +23,10 @@ struct OpenAiDialect {
     bool own_worker = false;          // takes x-weir-* headers; its errors are our own
 
     static OpenAiDialect openai();
-    static OpenAiDialect vllm();        // and SGLang
-    static OpenAiDialect compatible();  // the least that all of them take
-    static OpenAiDialect worker();      // this program's own: everything
+    static OpenAiDialect vllm();  // and SGLang
+    static OpenAiDialect
+    compatible();                   // what most imitators take; some refuse a part of it themselves
+    static OpenAiDialect worker();  // this program's own: everything
 };
 
 struct OpenAiOptions {
