@@ -6,6 +6,7 @@ namespace weir::net {
 namespace {
 
 constexpr size_t kJoinedBodyBytesMax = size_t{16} << 10;  // shorter than that: one buffer
+constexpr std::chrono::seconds kLateWriteMax{1};          // a request's rest after its answer
 
 std::string request_head(const Call& call) {
     const HttpClientRequest& request = call.request;
@@ -100,7 +101,6 @@ void ClientConnection::connect() {
 }
 
 void ClientConnection::connected(Connected result) {
-    connecting_.reset();
     if (!call_) {
         return;
     }
@@ -138,17 +138,27 @@ void ClientConnection::write_request() {
     phase_ = Phase::Sent;
     set_phase_deadline(call_->request.limits.first_byte_max);
     out_head_ = request_head(*call_);
-    std::string_view body = call_->request.body;
-    if (body.size() <= kJoinedBodyBytesMax) {
-        out_head_ += body;
-        body = {};
+    out_body_ = std::move(call_->request.body);
+    if (out_body_.size() <= kJoinedBodyBytesMax) {
+        out_head_ += std::exchange(out_body_, {});
     }
     writing_ = true;
-    // A failed write says nothing yet: an early answer may lie in the receive buffer. The read,
-    // which is always pending, learns how it ends.
-    transport_->write_all(out_head_, body, [self = shared_from_this()](IoStatus status, size_t) {
-        self->writing_ = status != IoStatus::Ok;
-    });
+    transport_->write_all(
+        out_head_, out_body_,
+        [self = shared_from_this()](IoStatus status, size_t) { self->written(status); });
+}
+
+// A failed write says nothing yet: an early answer may lie in the receive buffer. The read, which
+// is always pending, learns how it ends.
+void ClientConnection::written(IoStatus status) {
+    if (status != IoStatus::Ok) {
+        return;
+    }
+    writing_ = false;
+    out_body_ = {};
+    if (phase_ == Phase::Answered) {
+        become_idle();
+    }
 }
 
 void ClientConnection::read() {
@@ -161,7 +171,7 @@ void ClientConnection::received(IoStatus status, size_t bytes) {
     if (phase_ == Phase::Closed) {
         return;
     }
-    if (phase_ == Phase::Idle) {
+    if (phase_ == Phase::Idle || phase_ == Phase::Answered) {
         close();  // an end, or bytes that nobody asked for
         return;
     }
@@ -289,13 +299,20 @@ void ClientConnection::take_body(std::string_view input) {
 void ClientConnection::complete() {
     const std::unique_ptr<Call> call = std::move(call_);
     call->on_cancel.reset();
-    if (keep_alive_ && !writing_ && decoder_->done()) {
-        phase_ = Phase::Idle;
-        pool_->give_back(shared_from_this());
-    } else {
+    if (!keep_alive_ || !decoder_->done()) {
         close();
+    } else if (writing_) {
+        phase_ = Phase::Answered;
+        deadline_->set_after(kLateWriteMax);
+    } else {
+        become_idle();
     }
     call->sink->on_end();
+}
+
+void ClientConnection::become_idle() {
+    phase_ = Phase::Idle;
+    pool_->give_back(shared_from_this());
 }
 
 void ClientConnection::fail(HttpFailureKind kind, std::string message) {
@@ -332,9 +349,8 @@ void ClientConnection::close() {
         return;
     }
     phase_ = Phase::Closed;
-    if (connecting_) {
-        connecting_->cancel();
-        connecting_.reset();
+    if (const auto connecting = connecting_.lock()) {
+        connecting->cancel();
     }
     if (transport_) {
         transport_->close();

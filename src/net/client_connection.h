@@ -67,7 +67,15 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
     const std::string& key() const { return key_; }
 
   private:
-    enum class Phase : uint8_t { New, Connecting, Sent, Answer, Idle, Closed };
+    enum class Phase : uint8_t {
+        New,
+        Connecting,
+        Sent,
+        Answer,
+        Answered,  // the answer is through before the request's write is known to be
+        Idle,
+        Closed,
+    };
 
     void begin_on_strand(std::unique_ptr<Call> call);
     void watch_for_cancel();
@@ -75,6 +83,7 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
     void connected(Connected result);
     void write_request();
     bool use_permit();
+    void written(IoStatus status);
     void read();
     void received(IoStatus status, size_t bytes);
     void ended(IoStatus status);
@@ -82,6 +91,7 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
     bool take_interim(const AnswerHead& head, size_t head_bytes);
     void take_body(std::string_view input);
     void complete();
+    void become_idle();
     void fail(HttpFailureKind kind, std::string message);
     void due();
     void set_phase_deadline(std::chrono::milliseconds after);
@@ -92,13 +102,14 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
     const std::string key_;
 
     Phase phase_ = Phase::New;
-    bool reused_ = false;  // not the first call
-    std::shared_ptr<Connecting> connecting_;
+    bool reused_ = false;                   // not the first call
+    std::weak_ptr<Connecting> connecting_;  // alive by its own pending operation
     std::unique_ptr<Transport> transport_;
     std::unique_ptr<Deadline> deadline_;
 
     std::unique_ptr<Call> call_;
     std::string out_head_;  // and the body, if it is short
+    std::string out_body_;
     bool writing_ = false;
     bool answer_began_ = false;
 

@@ -43,7 +43,6 @@ void ServerConnection::begin(UniqueFd fd, std::shared_ptr<TlsContext> tls) {
 }
 
 void ServerConnection::opened(Connected connected) {
-    handshake_.reset();
     if (phase_ == Phase::Closed) {
         return;
     }
@@ -413,9 +412,8 @@ void ServerConnection::close() {
     }
     const std::shared_ptr<ServerConnection> self = shared_from_this();
     phase_ = Phase::Closed;
-    if (handshake_) {
-        handshake_->cancel();
-        handshake_.reset();
+    if (const auto handshake = handshake_.lock()) {
+        handshake->cancel();
     }
     if (transport_) {
         transport_->close();

@@ -114,7 +114,7 @@ class ServerConnection final : public std::enable_shared_from_this<ServerConnect
     const std::string peer_address_;
 
     Phase phase_ = Phase::Handshake;
-    std::shared_ptr<Connecting> handshake_;
+    std::weak_ptr<Connecting> handshake_;  // alive by its own pending operation
     std::unique_ptr<Transport> transport_;
     std::unique_ptr<Deadline> read_deadline_;
     std::unique_ptr<Deadline> write_deadline_;

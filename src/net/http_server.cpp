@@ -81,6 +81,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
     void accepted(Accepted accepted, Listener listener, const std::shared_ptr<TlsContext>& tls);
     void close_acceptors();
     void drain(std::chrono::milliseconds deadline, Task done);
+    void cancel_what_is_open();
     void drained();
 
     Loop& loop;
@@ -142,19 +143,25 @@ void HttpServer::Impl::drain(std::chrono::milliseconds deadline, Task done) {
     for (const auto& connection : core->all()) {
         connection->finish_or_close();
     }
-    drain_timer->start(deadline, [self = shared_from_this()] {
-        for (const auto& connection : self->core->all()) {
-            connection->cancel_answer();
+    drain_timer->start(deadline, [weak = weak_from_this()] {
+        if (const auto impl = weak.lock()) {
+            impl->cancel_what_is_open();
         }
-        self->drain_timer->start(self->core->limits.drain_lingering_max, [self] {
-            for (const auto& connection : self->core->all()) {
-                connection->stop();
-            }
-        });
     });
     core->when_empty([weak = weak_from_this()] {
         if (const auto impl = weak.lock()) {
             impl->strand->post([impl] { impl->drained(); });
+        }
+    });
+}
+
+void HttpServer::Impl::cancel_what_is_open() {
+    for (const auto& connection : core->all()) {
+        connection->cancel_answer();
+    }
+    drain_timer->start(core->limits.drain_lingering_max, [shared = core] {
+        for (const auto& connection : shared->all()) {
+            connection->stop();
         }
     });
 }

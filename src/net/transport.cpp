@@ -383,7 +383,11 @@ class AsioAcceptor final : public Acceptor, public std::enable_shared_from_this<
                 break;
             } else if (errno != EINTR && errno != ECONNABORTED) {
                 log(LogLevel::Warning, "cannot accept a connection: {}", std::strerror(errno));
-                pause_->start(kAcceptPause, [self = shared_from_this()] { self->wait(); });
+                pause_->start(kAcceptPause, [weak = weak_from_this()] {
+                    if (const auto self = weak.lock()) {
+                        self->wait();
+                    }
+                });
                 return;
             }
         }
