@@ -65,7 +65,6 @@ class RawPeer {
     int fd() const { return fd_.get(); }
 
   private:
-    std::string read_some() const;
     UniqueFd fd_;
     mutable std::string kept_;
 };
