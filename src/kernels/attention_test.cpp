@@ -104,8 +104,8 @@ class Cache {
 std::vector<Shape> shapes() {
     using tensor::DType;
     return {
-        {{DType::F32, 16, 2, 64, 64}, 8},   {{DType::F16, 16, 2, 64, 64}, 8},
-        {{DType::F16, 32, 1, 128, 128}, 7}, {{DType::F32, 64, 3, 8, 24}, 3},
+        {{DType::F32, 16, 2, 64, 64}, 4},   {{DType::F16, 16, 2, 64, 64}, 8},
+        {{DType::F16, 32, 1, 128, 128}, 3}, {{DType::F32, 64, 3, 8, 24}, 3},
         {{DType::F16, 16, 1, 20, 12}, 40},  {{DType::F32, 16, 2, 5, 3}, 4},
     };
 }
@@ -131,11 +131,11 @@ TEST(Attention, EveryVariantGivesTheBitsOfTheReference) {
     ThreadPool pool(2);
     for (const Shape& shape : shapes()) {
         for (const uint32_t window : {kNoWindow, 40u}) {
-            Cache cache(shape, {135}, 1);
-            cache.write({reference_kernels(), pool}, 0, 0, 135);
+            Cache cache(shape, {130}, 1);
+            cache.write({reference_kernels(), pool}, 0, 0, 130);
             // The start, the first cut between chunks, and the end.
-            auto rows = causal_rows(0, 0, 6, window);
-            for (const auto& [begin, end] : {std::pair<uint32_t, uint32_t>{60, 70}, {124, 135}}) {
+            auto rows = causal_rows(0, 0, 3, window);
+            for (const auto& [begin, end] : {std::pair<uint32_t, uint32_t>{62, 66}, {127, 130}}) {
                 const auto more = causal_rows(0, begin, end, window);
                 rows.insert(rows.end(), more.begin(), more.end());
             }
@@ -143,7 +143,7 @@ TEST(Attention, EveryVariantGivesTheBitsOfTheReference) {
             const auto expected = cache.attend({reference_kernels(), pool}, rows, q);
             ASSERT_TRUE(std::all_of(expected.begin(), expected.end(),
                                     [](float x) { return std::isfinite(x); }));
-            for (const KernelSet* kernels : available_kernels()) {
+            for (const KernelSet* kernels : fast_kernels()) {
                 ASSERT_TRUE(same_bits(cache.attend({*kernels, pool}, rows, q), expected))
                     << name(*kernels) << " dim " << shape.layout.key_dim << " window " << window;
             }
@@ -159,7 +159,7 @@ TEST(Attention, EveryVariantWritesTheSameCache) {
         Cache reference(shape, {70}, 3);
         reference.write({reference_kernels(), pool}, 0, 0, 70);
         const auto expected = reference.attend({reference_kernels(), pool}, rows, q);
-        for (const KernelSet* kernels : available_kernels()) {
+        for (const KernelSet* kernels : fast_kernels()) {
             Cache cache(shape, {70}, 3);
             cache.write({*kernels, pool}, 0, 0, 70);
             ASSERT_TRUE(same_bits(cache.attend({reference_kernels(), pool}, rows, q), expected));

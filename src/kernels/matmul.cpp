@@ -13,6 +13,7 @@ namespace {
 // The kernels work on 16 rows of weights at once, and on 64 when there are many activations.
 constexpr size_t kGroupRows = 16;
 constexpr size_t kPanelRows = 64;
+constexpr size_t kFewActivations = 16;
 
 MatmulFunction function_for(const KernelSet& kernels, tensor::DType dtype) {
     switch (dtype) {
@@ -34,12 +35,13 @@ MatmulFunction function_for(const KernelSet& kernels, tensor::DType dtype) {
     WEIR_ASSERT(false);
 }
 
-// Rows of weights in one part of the region: about sixteen parts a thread, so that a thread that
-// loses its core for a moment holds up the others only by one part; at least so many that a part
-// is worth its claim.
+// Rows of weights in one part of the region. Several parts a thread, so that a thread that loses
+// its core for a moment holds up the others only by one part; but each part starts with cold
+// caches, which few activations feel more than many.
 size_t rows_per_part(size_t rows, size_t activations, size_t threads) {
-    const size_t unit = activations > 16 ? kPanelRows : kGroupRows;
-    const size_t wanted = rows / (16 * threads);
+    const bool few = activations <= kFewActivations;
+    const size_t unit = few ? kGroupRows : kPanelRows;
+    const size_t wanted = rows / ((few ? 6 : 16) * threads);
     return std::max(kPanelRows, (wanted + unit - 1) / unit * unit);
 }
 

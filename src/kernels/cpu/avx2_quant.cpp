@@ -22,6 +22,7 @@ namespace weir::kernels::avx2 {
 namespace {
 
 constexpr size_t kRows = 8;
+using Rows = GroupRows<kRows>;
 
 inline __m256i broadcast_four(const void* p) {
     int32_t bytes;
@@ -58,7 +59,7 @@ inline __m128i load_xmm(const uint8_t* p) {
 }
 
 // Sixteen bytes of each of eight rows: out[j] holds dword j of every row, in order of rows.
-inline void load_8x16(const GroupRows& rows, size_t offset, __m256i* out) {
+inline void load_8x16(const Rows& rows, size_t offset, __m256i* out) {
     __m256i in[4];
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
@@ -75,12 +76,12 @@ inline void load_8x16(const GroupRows& rows, size_t offset, __m256i* out) {
     out[3] = _mm256_unpackhi_epi64(b, d);
 }
 
-inline void load_8x32(const GroupRows& rows, size_t offset, __m256i (&out)[8]) {
+inline void load_8x32(const Rows& rows, size_t offset, __m256i (&out)[8]) {
     load_8x16(rows, offset, out);
     load_8x16(rows, offset + 16, out + 4);
 }
 
-inline __m256 load_scales(const GroupRows& rows, size_t offset) {
+inline __m256 load_scales(const Rows& rows, size_t offset) {
     alignas(16) uint16_t bits[kRows];
 #pragma GCC unroll 8
     for (size_t i = 0; i < kRows; ++i) {
@@ -110,7 +111,7 @@ struct alignas(32) PackedBlock32 {
 struct FormatQ8_0 {
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ8_0);
 
-    static void pack(const GroupRows& rows, size_t block, PackedBlock32& out) {
+    static void pack(const Rows& rows, size_t block, PackedBlock32& out) {
         const size_t offset = block * kBlockBytes;
         load_8x32(rows, offset + offsetof(tensor::BlockQ8_0, q), out.weights);
         out.scale = load_scales(rows, offset);
@@ -120,7 +121,7 @@ struct FormatQ8_0 {
 struct FormatQ4_0 {
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ4_0);
 
-    static void pack(const GroupRows& rows, size_t block, PackedBlock32& out) {
+    static void pack(const Rows& rows, size_t block, PackedBlock32& out) {
         const size_t offset = block * kBlockBytes;
         __m256i nibbles[4];
         load_8x16(rows, offset + offsetof(tensor::BlockQ4_0, q), nibbles);
@@ -212,7 +213,7 @@ struct FormatQ4K {
     static constexpr size_t kPanelGroups = 8;
     static constexpr size_t kPanelBlocks = 4;
 
-    static void pack(const GroupRows& rows, size_t block, Packed& out) {
+    static void pack(const Rows& rows, size_t block, Packed& out) {
         const size_t offset = block * kBlockBytes;
         __m256i header[4];  // d and dmin; then the twelve bytes of scales
         load_8x16(rows, offset, header);
@@ -357,7 +358,7 @@ struct FormatQ6K {
     static constexpr size_t kPanelGroups = 8;
     static constexpr size_t kPanelBlocks = 4;
 
-    static void pack(const GroupRows& rows, size_t block, Packed& out) {
+    static void pack(const Rows& rows, size_t block, Packed& out) {
         const size_t offset = block * kBlockBytes;
         const __m256i low = _mm256_set1_epi8(15);
         const __m256i two = _mm256_set1_epi8(0x30);

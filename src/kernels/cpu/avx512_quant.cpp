@@ -22,6 +22,7 @@ namespace weir::kernels::avx512 {
 namespace {
 
 constexpr size_t kRows = 16;
+using Rows = GroupRows<kRows>;
 
 inline __m512i broadcast_four(const void* p) {
     int32_t bytes;
@@ -70,7 +71,7 @@ inline __m256i load_ymm(const uint8_t* p) {
 }
 
 // Sixteen bytes of each of sixteen rows: out[j] holds dword j of every row, in order of rows.
-inline void load_16x16(const GroupRows& rows, size_t offset, __m512i (&out)[4]) {
+inline void load_16x16(const Rows& rows, size_t offset, __m512i (&out)[4]) {
     __m512i in[4];
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
@@ -83,7 +84,7 @@ inline void load_16x16(const GroupRows& rows, size_t offset, __m512i (&out)[4]) 
 }
 
 // Thirty-two bytes of each of sixteen rows, likewise.
-inline void load_16x32(const GroupRows& rows, size_t offset, __m512i (&out)[8]) {
+inline void load_16x32(const Rows& rows, size_t offset, __m512i (&out)[8]) {
     __m512i halves[2][4];
 #pragma GCC unroll 2
     for (size_t h = 0; h < 2; ++h) {
@@ -103,19 +104,18 @@ inline void load_16x32(const GroupRows& rows, size_t offset, __m512i (&out)[8]) 
     }
 }
 
-// The float16 at `offset` of each row, widened.
-inline __m512 load_scales(const GroupRows& rows, size_t offset) {
-    alignas(32) uint16_t bits[kRows];
-#pragma GCC unroll 16
-    for (size_t i = 0; i < kRows; ++i) {
-        __builtin_memcpy(&bits[i], rows.row(i) + offset, 2);
-    }
-    return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(bits)));
-}
-
 // The float16 in the low half of each dword, widened.
 inline __m512 widen_low_halves(__m512i dwords) {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(dwords));
+}
+
+// The dword at `offset` of each row.
+inline __m512i gather_dwords(const Rows& rows, size_t offset) {
+    const __m512i at = _mm512_set1_epi64(static_cast<long long>(offset));
+    const __m512i low = _mm512_add_epi64(load_zmm(rows.rows), at);
+    const __m512i high = _mm512_add_epi64(load_zmm(rows.rows + 8), at);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_i64gather_epi32(low, nullptr, 1)),
+                              _mm512_i64gather_epi32(high, nullptr, 1), 1);
 }
 
 // Eight registers of weights (32 columns of sixteen rows) times 32 activations.
@@ -139,7 +139,7 @@ struct FormatQ8_0 {
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ8_0);
     static constexpr int kBiasShift = 0;  // the weights' offset is 128
 
-    static void pack(const GroupRows& rows, size_t block, Packed& out) {
+    static void pack(const Rows& rows, size_t block, Packed& out) {
         const size_t offset = block * kBlockBytes;
         __m512i w[8];
         load_16x32(rows, offset + offsetof(tensor::BlockQ8_0, q), w);
@@ -148,7 +148,8 @@ struct FormatQ8_0 {
         for (size_t j = 0; j < 8; ++j) {
             out.weights[j] = _mm512_xor_si512(w[j], flip);
         }
-        out.scale = load_scales(rows, offset);
+        // The scale is the first half of the dword that it begins.
+        out.scale = widen_low_halves(gather_dwords(rows, offset));
     }
 };
 
@@ -157,7 +158,7 @@ struct FormatQ4_0 {
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ4_0);
     static constexpr int kBiasShift = 4;  // the weights' offset is 8 = 128 >> 4
 
-    static void pack(const GroupRows& rows, size_t block, Packed& out) {
+    static void pack(const Rows& rows, size_t block, Packed& out) {
         const size_t offset = block * kBlockBytes;
         __m512i nibbles[4];
         load_16x16(rows, offset + offsetof(tensor::BlockQ4_0, q), nibbles);
@@ -167,7 +168,8 @@ struct FormatQ4_0 {
             out.weights[j] = _mm512_and_si512(nibbles[j], low);
             out.weights[j + 4] = _mm512_and_si512(_mm512_srli_epi16(nibbles[j], 4), low);
         }
-        out.scale = load_scales(rows, offset);
+        // The scale is the first half of the dword that it begins.
+        out.scale = widen_low_halves(gather_dwords(rows, offset));
     }
 };
 
@@ -239,7 +241,7 @@ struct FormatQ4K {
     static constexpr size_t kPanelGroups = 4;
     static constexpr size_t kPanelBlocks = 4;
 
-    static void pack(const GroupRows& rows, size_t block, Packed& out) {
+    static void pack(const Rows& rows, size_t block, Packed& out) {
         const size_t offset = block * kBlockBytes;
         __m512i header[4];  // d and dmin; then the twelve bytes of scales
         load_16x16(rows, offset, header);
@@ -377,7 +379,7 @@ struct FormatQ6K {
     static constexpr size_t kPanelGroups = 4;
     static constexpr size_t kPanelBlocks = 4;
 
-    static void pack(const GroupRows& rows, size_t block, Packed& out) {
+    static void pack(const Rows& rows, size_t block, Packed& out) {
         const size_t offset = block * kBlockBytes;
         const __m512i low = _mm512_set1_epi8(15);
         const __m512i two = _mm512_set1_epi8(0x30);
@@ -415,7 +417,11 @@ struct FormatQ6K {
             out.pairs[i] = _mm512_mask_blend_epi16(0xaaaaaaaa, out.scales[2 * i],
                                                    _mm512_slli_epi32(out.scales[2 * i + 1], 16));
         }
-        out.d = load_scales(rows, offset + offsetof(tensor::BlockQ6_K, d));
+        // The scale is the last of the block, so the dword that it ends is read, never past the
+        // row.
+        const __m512i ends =
+            gather_dwords(rows, offset + offsetof(tensor::BlockQ6_K, d) - sizeof(uint16_t));
+        out.d = widen_low_halves(_mm512_srli_epi32(ends, 16));
     }
 
     template <size_t kColumns>

@@ -22,13 +22,20 @@ namespace weir::kernels {
 
 namespace {
 
-// kGroup rows of weights; rows past the end repeat the last one, and are not stored.
+// The rows of a group; those past the end of the part repeat the last one, and are not stored.
+template <size_t kGroup>
 struct GroupRows {
-    const uint8_t* first;
-    size_t stride;
+    alignas(64) const uint8_t* rows[kGroup];
     size_t count;  // 1 … kGroup
 
-    const uint8_t* row(size_t i) const { return first + (i < count ? i : count - 1) * stride; }
+    GroupRows(const MatmulPart& part, size_t first)
+        : count(part.end - first < kGroup ? part.end - first : kGroup) {
+        for (size_t i = 0; i < kGroup; ++i) {
+            const size_t row = first + (i < count ? i : count - 1);
+            rows[i] = part.weight + row * part.weight_stride;
+        }
+    }
+    const uint8_t* row(size_t i) const { return rows[i]; }
 };
 
 inline size_t smaller(size_t a, size_t b) {
@@ -78,26 +85,26 @@ void multiply_columns(const typename Format::Packed* packed, size_t blocks,
     }
 }
 
-// One group of rows after the other, each block used as soon as it is packed. The next group is
-// fetched meanwhile: its rows follow in memory, but as sixteen interleaved streams the hardware
-// would not see it.
+// One group of rows after the other, each block used as soon as it is packed. The next group of
+// the part is fetched meanwhile: its rows follow in memory, but as sixteen interleaved streams the
+// hardware would not see it in time.
 template <typename Format>
 void matmul_few(const MatmulPart& part) {
     const ActivationForms& x = *part.x;
     const size_t blocks = x.columns / Format::kBlock;
     constexpr size_t kStep = Format::kFewBlocks;
+    constexpr size_t kBytes = Format::kGroup * Format::kBlockBytes;
     typename Format::Packed packed[kStep];
     for (size_t row = part.begin; row < part.end; row += Format::kGroup) {
-        const GroupRows rows{part.weight + row * part.weight_stride, part.weight_stride,
-                             smaller(Format::kGroup, part.end - row)};
-        const uint8_t* ahead = rows.first + Format::kGroup * part.weight_stride;
+        const GroupRows<Format::kGroup> rows(part, row);
+        const bool is_last = row + Format::kGroup >= part.end;
+        const uint8_t* ahead =
+            part.weight + (is_last ? row : row + Format::kGroup) * part.weight_stride;
         for (size_t b = 0; b < blocks; b += kStep) {
             const size_t step = smaller(kStep, blocks - b);
             for (size_t i = 0; i < step; ++i) {
-                constexpr size_t kBytes = Format::kGroup * Format::kBlockBytes;
-                const uint8_t* next = ahead + (b + i) * kBytes;
                 for (size_t byte = 0; byte < kBytes; byte += 64) {
-                    __builtin_prefetch(next + byte, 0, 2);
+                    __builtin_prefetch(ahead + (b + i) * kBytes + byte, 0, 2);
                 }
                 Format::pack(rows, b + i, packed[i]);
             }
@@ -120,8 +127,7 @@ void matmul_many(const MatmulPart& part) {
             size_t groups = 0;
             size_t counts[kGroups];
             for (size_t r = row; groups < kGroups && r < part.end; r += Format::kGroup, ++groups) {
-                const GroupRows rows{part.weight + r * part.weight_stride, part.weight_stride,
-                                     smaller(Format::kGroup, part.end - r)};
+                const GroupRows<Format::kGroup> rows(part, r);
                 counts[groups] = rows.count;
                 for (size_t i = 0; i < width; ++i) {
                     Format::pack(rows, b + i, panel[groups][i]);
