@@ -1,0 +1,47 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kv/state.h"
+
+namespace weir::model::testing {
+
+// The KV blocks of one sequence, all there from the start and filled with NaN, so that reading what
+// was never written shows.
+class KvMemory {
+  public:
+    KvMemory(const kv::StateSpec& spec, size_t tokens) {
+        const size_t count = (tokens + spec.block_tokens - 1) / spec.block_tokens;
+        for (const kv::AttentionGroup& group : spec.groups) {
+            const size_t lines = (kv::block_bytes(spec, group) + kLine - 1) / kLine;
+            auto& table = tables_.emplace_back();
+            for (size_t i = 0; i < count; ++i) {
+                Line nan;
+                nan.bytes.fill(std::byte{0xff});
+                auto& block = blocks_.emplace_back(lines, nan);
+                table.push_back(reinterpret_cast<std::byte*>(block.data()));
+            }
+        }
+        for (const auto& table : tables_) {
+            views_.emplace_back(table.data(), table.size());
+        }
+    }
+
+    kv::SequenceView view() const { return {.blocks = views_}; }
+
+  private:
+    static constexpr size_t kLine = 64;
+    struct alignas(kLine) Line {
+        std::array<std::byte, kLine> bytes;
+    };
+
+    std::vector<std::vector<Line>> blocks_;
+    std::vector<std::vector<std::byte*>> tables_;
+    std::vector<std::span<std::byte* const>> views_;
+};
+
+}  // namespace weir::model::testing

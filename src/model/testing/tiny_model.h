@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace weir::model::testing {
+
+enum class TinyRope : uint8_t { Plain, Linear, Llama3, Yarn };
+
+// A model with random weights, small enough to compute in a test. Every number is a small integer
+// times a power of two, so that F32, F16 and BF16 hold it exactly.
+struct TinyModel {
+    std::string family = "llama";  // "llama", "qwen2", "qwen3"
+    uint32_t layers = 2;
+    uint32_t hidden = 64;
+    uint32_t heads = 4;
+    uint32_t kv_heads = 2;
+    uint32_t head_dim = 16;
+    uint32_t feed_forward = 88;
+    uint32_t vocabulary = 101;
+    uint32_t context = 256;
+    tensor::DType dtype = tensor::DType::F32;  // of the matrices
+    bool tied = false;
+    bool attention_bias = false;  // on q, k, v and o (qwen2: always on q, k, v)
+    bool mlp_bias = false;
+    std::optional<uint32_t> window;  // on every second layer, from the first
+    TinyRope rope = TinyRope::Plain;
+    uint64_t seed = 1;
+
+    // With this shape every row is whole blocks of the type.
+    static TinyModel for_dtype(tensor::DType dtype);
+};
+
+inline constexpr float kTinyEpsilon = 1e-5f;
+inline constexpr float kTinyTheta = 10000.0f;
+inline constexpr float kTinyRopeFactor = 4.0f;
+inline constexpr uint32_t kTinyRopeOriginal = 32;
+
+struct TinyTensor {
+    std::string name;             // GGUF's
+    std::vector<uint64_t> shape;  // outermost first
+    std::vector<float> values;    // rows of q and k in the order of safetensors
+};
+
+std::vector<TinyTensor> tiny_tensors(const TinyModel& model);
+
+// The model as one GGUF file. Windows have no key there: the model must have none.
+std::vector<std::byte> tiny_gguf(const TinyModel& model);
+
+// The model as a Hugging Face folder (dtype F32, F16 or BF16), its tensors in so many shards.
+void write_tiny_folder(const TinyModel& model, const std::filesystem::path& folder,
+                       size_t shards = 1);
+
+std::string tiny_config_json(const TinyModel& model);
+
+// Packs rows of `columns` numbers.
+std::vector<std::byte> pack(tensor::DType dtype, const std::vector<float>& values, size_t columns);
+
+}  // namespace weir::model::testing
