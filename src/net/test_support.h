@@ -55,6 +55,7 @@ class RawPeer {
 
     void send(std::string_view bytes) const;
     bool try_send(std::string_view bytes) const;          // false if the other end is gone
+    std::string read_some() const;                        // what has come; empty at the end
     std::string read_to_end() const;                      // until the other end closes or resets
     std::string read_until(std::string_view mark) const;  // or the end
     std::string read_request() const;  // head and, by Content-Length, body; empty at the end
