@@ -18,6 +18,25 @@ SPACE_CONTROLS = {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85}
 SURROGATES = range(0xD800, 0xE000)
 HANGUL = range(0xAC00, 0xD7A4)
 
+# The reference tokenizers normalise by Unicode 9: characters with a combining class or a decomposition that came later
+# (Age > 9.0) are to it neither.
+NOT_NORMALIZED = [
+    (0x7FD, 0x7FD), (0x897, 0x89F), (0x8CA, 0x8D3), (0x9FE, 0x9FE), (0xC3C, 0xC3C), (0xD3B, 0xD3C), (0xEBA,
+    0xEBA), (0x1715, 0x1715), (0x1ABF, 0x1ACE), (0x1DF6, 0x1DFA), (0xA82C, 0xA82C), (0x105C9, 0x105C9),
+    (0x105E4, 0x105E4), (0x10D24, 0x10D27), (0x10D69, 0x10D6D), (0x10EAB, 0x10EAC), (0x10EFD, 0x10EFF),
+    (0x10F46, 0x10F50), (0x10F82, 0x10F85), (0x11070, 0x11070), (0x1133B, 0x1133B), (0x11383, 0x11383),
+    (0x11385, 0x11385), (0x1138E, 0x1138E), (0x11391, 0x11391), (0x113C5, 0x113C5), (0x113C7, 0x113C8),
+    (0x113CE, 0x113D0), (0x1145E, 0x1145E), (0x11839, 0x1183A), (0x11938, 0x11938), (0x1193D, 0x1193E),
+    (0x11943, 0x11943), (0x119E0, 0x119E0), (0x11A34, 0x11A34), (0x11A47, 0x11A47), (0x11A99, 0x11A99),
+    (0x11D42, 0x11D42), (0x11D44, 0x11D45), (0x11D97, 0x11D97), (0x11F41, 0x11F42), (0x16121, 0x16128),
+    (0x1612F, 0x1612F), (0x16D68, 0x16D6A), (0x16FF0, 0x16FF1), (0x1E08F, 0x1E08F), (0x1E130, 0x1E136),
+    (0x1E2AE, 0x1E2AE), (0x1E2EC, 0x1E2EF), (0x1E4EC, 0x1E4EF), (0x1E5EE, 0x1E5EF)]
+
+
+def is_normalized(code):
+    return not any(first <= code <= last for first, last in NOT_NORMALIZED)
+
+
 
 def char_class(code):
     """The enumerator of text::CharClass."""
@@ -48,7 +67,7 @@ def ranges(function):
 def decomposition(code):
     """The canonical decomposition mapping, one step, or None."""
     text = unicodedata.decomposition(chr(code))
-    if not text or text.startswith("<") or code in HANGUL:
+    if not text or text.startswith("<") or code in HANGUL or not is_normalized(code):
         return None
     return [int(part, 16) for part in text.split()]
 
@@ -88,7 +107,7 @@ namespace weir::text::tables {{
     table("Classes", "ClassRange", [[hexa(a), hexa(b), c] for a, b, c in ranges(char_class)])
     table("CombiningClasses", "CombiningRange",
           [[hexa(a), hexa(b), str(c)] for a, b, c in
-           ranges(lambda code: unicodedata.combining(chr(code)) or None)])
+           ranges(lambda code: unicodedata.combining(chr(code)) * is_normalized(code) or None)])
     found = [(code, parts) for code in range(sys.maxunicode + 1) if (parts := decomposition(code))]
     table("Decompositions", "Decomposition",
           [[hexa(code), hexa(parts[0]), hexa(parts[1]) if len(parts) > 1 else "0",
