@@ -599,6 +599,16 @@ TEST(HttpClientTls, RoundTripsAndReusesTheConnection) {
     EXPECT_EQ(tls.client.client.stats().connections_made, 1u);
 }
 
+TEST(HttpClientTls, AnEarlyRefusalArrivesWholeBeforeTheEnd) {
+    TlsPeer tls({});
+    HttpClientRequest request = post();
+    request.headers.add("X-Large", std::string(70'000, 'x'));
+    const auto sink = fetch(tls.client.client, tls.peer, std::move(request));
+    EXPECT_EQ(sink->status(), 431);
+    EXPECT_FALSE(sink->failure());
+    EXPECT_EQ(fetch(tls.client.client, tls.peer, post("x"))->body(), "secure x");
+}
+
 TEST(HttpClientTls, VerifiesAnIpAddress) {
     TlsPeer tls({.name = "IP:127.0.0.1"}, "127.0.0.1");
     EXPECT_EQ(fetch(tls.client.client, tls.peer, post("x"))->body(), "secure x");
