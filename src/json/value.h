@@ -23,12 +23,12 @@ class Object {
     Value* find(std::string_view key);
     void set(std::string key, Value value);
 
-    size_t size() const { return members_.size(); }
-    bool empty() const { return members_.empty(); }
-    auto begin() const { return members_.begin(); }
-    auto end() const { return members_.end(); }
-    auto begin() { return members_.begin(); }
-    auto end() { return members_.end(); }
+    size_t size() const;
+    bool empty() const;
+    std::vector<Member>::const_iterator begin() const;
+    std::vector<Member>::const_iterator end() const;
+    std::vector<Member>::iterator begin();
+    std::vector<Member>::iterator end();
 
     // Takes members as they are; returns the first key that occurs twice, or an empty view.
     std::string_view adopt(std::vector<Member> members);
@@ -78,5 +78,15 @@ class Value {
   private:
     Storage storage_;
 };
+
+// Here, because only now is it known how large a Member is.
+inline size_t Object::size() const { return members_.size(); }
+inline bool Object::empty() const { return members_.empty(); }
+inline std::vector<Object::Member>::const_iterator Object::begin() const {
+    return members_.begin();
+}
+inline std::vector<Object::Member>::const_iterator Object::end() const { return members_.end(); }
+inline std::vector<Object::Member>::iterator Object::begin() { return members_.begin(); }
+inline std::vector<Object::Member>::iterator Object::end() { return members_.end(); }
 
 }  // namespace weir::json

@@ -113,8 +113,9 @@ void Exchange::on_attempt_failed(Error error) {
     const bool again = router::is_worth_another_try(error);
     if (again) {
         backend.breaker.failed();
-        log(LogLevel::Warning, "request {}: {} failed: {}", request_->id, backend.config.name,
-            error.message);
+        // Not the message: an upstream's may quote what the client wrote.
+        log(LogLevel::Warning, "request {}: {} failed: {} {}", request_->id, backend.config.name,
+            name(error.code), error.reason);
     }
     if (!again || cancelled_.stop_requested() || !try_again(error)) {
         refuse(error);

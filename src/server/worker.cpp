@@ -56,14 +56,15 @@ Result<model::ModelSource::Pointer> open_model(const WorkerOptions& options) {
 // been told that this worker is ready.
 class LateBackend final : public chat::ChatBackend {
   public:
-    void set(chat::ChatBackend& backend) { backend_ = &backend; }
+    void set(chat::ChatBackend& backend) { backend_.store(&backend); }
     void start(std::shared_ptr<const chat::ChatRequest> request,
                std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel) override {
-        if (backend_ == nullptr) {
+        chat::ChatBackend* backend = backend_.load();
+        if (backend == nullptr) {
             sink->on_event(make_error(ErrorCode::Unavailable, "the model is not loaded yet"));
             return;
         }
-        backend_->start(std::move(request), std::move(sink), std::move(cancel));
+        backend->start(std::move(request), std::move(sink), std::move(cancel));
     }
 
   private:
@@ -112,18 +113,18 @@ Result<void> serve_model(const WorkerOptions& options, net::HttpServer& http, La
 }  // namespace
 
 Result<void> plan_worker(const WorkerOptions& options) {
-    const auto plan = [&]() -> Result<uint64_t> {
+    const auto total = [&]() -> Result<uint64_t> {
         WEIR_TRY(enter_sandbox());
         WEIR_TRY_ASSIGN(const auto source, open_model(options));
         WEIR_TRY_ASSIGN(const engine::LocalModelPlan plan,
                         engine::LocalModel::plan(*source, model_options(options)));
         return plan.total_bytes();
     }();
-    if (!plan) {
-        return say_error(plan.error());
+    if (!total) {
+        return say_error(total.error());
     }
     std::string line;
-    json::Writer(line).begin_object().member("memory_bytes", *plan).end_object();
+    json::Writer(line).begin_object().member("memory_bytes", *total).end_object();
     say(line);
     return {};
 }

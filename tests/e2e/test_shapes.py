@@ -43,7 +43,9 @@ class Shapes(unittest.TestCase):
             self.check(self.house.ask("/v1/completions", body)[2], "CreateCompletionResponse")
         events = events_of(self.house.ask("/v1/completions", {"model": MODEL, "prompt": "Once", "stream": True})[2])
         self.assertEqual(events.pop(), "[DONE]")
-        for event in events:
+        for event in events:  # OpenAI's own streams say null until a choice ends; its description does not
+            for choice in event["choices"]:
+                choice["finish_reason"] = choice["finish_reason"] or "stop"
             self.check(event, "CreateCompletionResponse")
 
     def test_models_and_errors(self):

@@ -1,0 +1,186 @@
+#include "engine/local_model.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "engine/local_backend.h"
+#include "kv/state.h"
+#include "model/tokenizer_metadata.h"
+#include "text/template_source.h"
+
+namespace weir::engine {
+namespace {
+
+text::VocabSpec spec_of(const model::TokenizerMetadata& from) {
+    return {.model = from.model,
+            .pre = from.pre,
+            .tokens = from.tokens,
+            .scores = from.scores,
+            .types = from.types,
+            .merges = from.merges,
+            .bos_token_id = from.bos_token_id,
+            .eos_token_id = from.eos_token_id,
+            .eot_token_id = from.eot_token_id,
+            .eom_token_id = from.eom_token_id,
+            .unknown_token_id = from.unknown_token_id,
+            .padding_token_id = from.padding_token_id,
+            .separator_token_id = from.separator_token_id,
+            .cls_token_id = from.cls_token_id,
+            .mask_token_id = from.mask_token_id,
+            .add_bos_token = from.add_bos_token,
+            .add_eos_token = from.add_eos_token,
+            .add_sep_token = from.add_sep_token,
+            .add_space_prefix = from.add_space_prefix,
+            .remove_extra_whitespaces = from.remove_extra_whitespaces,
+            .normalizer_lowercase = from.normalizer_lowercase,
+            .normalizer_strip_accents = from.normalizer_strip_accents,
+            .precompiled_charsmap = from.precompiled_charsmap};
+}
+
+model::LoadOptions load_options(const LocalModelOptions& options) {
+    return {.batch_tokens_max = options.batch_tokens_max,
+            .context_tokens = options.context_tokens.value_or(LocalModel::kContextDefault)};
+}
+
+// Room for cache_tokens in every group's blocks; every sequence may waste one block a group.
+EngineConfig engine_config(const model::MemoryPlan& plan, const LocalModelOptions& options) {
+    EngineConfig config;
+    const uint32_t context = std::min(plan.info.context_tokens,
+                                      options.context_tokens.value_or(LocalModel::kContextDefault));
+    const uint32_t tokens = std::max(context, options.cache_tokens.value_or(2 * context));
+    const uint64_t blocks =
+        (tokens + plan.state.block_tokens - 1) / plan.state.block_tokens + config.sequences_max;
+    config.context_tokens = context;
+    config.kv_bytes = blocks * plan.state.groups.size() * kv::pool_block_bytes(plan.state);
+    config.model_key = plan.info.name;
+    return config;
+}
+
+}  // namespace
+
+uint64_t LocalModelPlan::total_bytes() const {
+    return model.weights_mapped_bytes + model.weights_copied_bytes + model.scratch_bytes +
+           engine.kv_bytes + engine.logits_bytes;
+}
+
+Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source) {
+    if (const model::GgufFile* file = source.gguf()) {
+        WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
+        return text::Tokenizer::from_spec(spec_of(metadata));
+    }
+    WEIR_TRY_ASSIGN(const auto files, source.folder()->read_tokenizer_files());
+    if (!files.tokenizer_json.empty()) {
+        return text::Tokenizer::from_tokenizer_json(files.tokenizer_json,
+                                                    files.tokenizer_config_json);
+    }
+    if (!files.tokenizer_model.empty()) {
+        return text::Tokenizer::from_sentencepiece(
+            std::as_bytes(std::span<const char>(files.tokenizer_model)));
+    }
+    return unsupported("the folder has neither tokenizer.json nor tokenizer.model");
+}
+
+namespace {
+
+Result<std::string> template_source(const model::ModelSource& source) {
+    if (const model::GgufFile* file = source.gguf()) {
+        WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
+        return std::string(metadata.chat_template);
+    }
+    WEIR_TRY_ASSIGN(auto files, source.folder()->read_tokenizer_files());
+    if (!files.chat_template_jinja.empty()) {
+        return std::move(files.chat_template_jinja);
+    }
+    return text::chat_template_in_config(files.tokenizer_config_json);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
+    const model::ModelSource& source, const text::Tokenizer& tokenizer) {
+    WEIR_TRY_ASSIGN(const std::string text, template_source(source));
+    if (text.empty()) {
+        return nullptr;
+    }
+    text::ChatTemplate::SpecialTokens special;
+    const auto add = [&](std::string name, std::optional<TokenId> id) {
+        if (id) {
+            special.emplace_back(std::move(name), tokenizer.token_bytes(*id));
+        }
+    };
+    add("bos_token", tokenizer.bos());
+    add("eos_token", tokenizer.eos());
+    add("unk_token", tokenizer.unknown());
+    add("pad_token", tokenizer.padding());
+    WEIR_TRY_ASSIGN(auto made, text::ChatTemplate::create(text, std::move(special)));
+    return std::make_shared<const text::ChatTemplate>(std::move(made));
+}
+
+Result<std::unique_ptr<ComputeDevice>> ComputeDevice::open(std::optional<uint32_t> threads) {
+    auto device = std::make_unique<ComputeDevice>();
+    WEIR_TRY_ASSIGN(device->kernels_, kernels::select_kernels_from_environment());
+    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+    device->pool_ = std::make_unique<kernels::ThreadPool>(threads.value_or(cores));
+    return device;
+}
+
+// Members are destroyed from the last to the first: whoever borrows goes before its lender.
+struct LocalModel::Parts {
+    std::unique_ptr<ComputeDevice> device;
+    std::shared_ptr<const text::Tokenizer> tokenizer;
+    std::shared_ptr<const text::ChatTemplate> chat_template;
+    std::unique_ptr<model::Model> model;
+    std::unique_ptr<Engine> engine;
+    std::unique_ptr<LocalBackend> backend;
+};
+
+Result<LocalModelPlan> LocalModel::plan(const model::ModelSource& source,
+                                        const LocalModelOptions& options) {
+    LocalModelPlan plan;
+    WEIR_TRY_ASSIGN(plan.model, model::plan_memory(source, load_options(options)));
+    WEIR_TRY_ASSIGN(plan.engine,
+                    plan_memory(plan.model.info, plan.model.state, options.batch_tokens_max,
+                                engine_config(plan.model, options)));
+    return plan;
+}
+
+Result<std::unique_ptr<LocalModel>> LocalModel::load(model::ModelSource::Pointer source,
+                                                     const LocalModelOptions& options,
+                                                     const Clock& clock,
+                                                     metrics::Registry& registry) {
+    auto parts = std::make_unique<Parts>();
+    WEIR_TRY_ASSIGN(text::Tokenizer tokenizer, load_tokenizer(*source));
+    parts->tokenizer = std::make_shared<const text::Tokenizer>(std::move(tokenizer));
+    WEIR_TRY_ASSIGN(parts->chat_template, load_chat_template(*source, *parts->tokenizer));
+    WEIR_TRY_ASSIGN(const model::MemoryPlan plan,
+                    model::plan_memory(*source, load_options(options)));
+    WEIR_TRY_ASSIGN(parts->device, ComputeDevice::open(options.threads));
+    WEIR_TRY_ASSIGN(parts->model, model::load_model(std::move(source), load_options(options),
+                                                    parts->device->compute()));
+    EngineConfig config = engine_config(plan, options);
+    config.token_ids_end = static_cast<uint32_t>(
+        std::min<size_t>(parts->tokenizer->vocab_size(), plan.info.vocabulary));
+    WEIR_TRY_ASSIGN(parts->engine, Engine::create(*parts->model, config, clock, registry));
+    parts->backend =
+        std::make_unique<LocalBackend>(*parts->engine, parts->tokenizer, parts->chat_template,
+                                       LocalBackendConfig{.model_name = plan.info.name}, clock);
+    return std::unique_ptr<LocalModel>(new LocalModel(std::move(parts)));
+}
+
+LocalModel::LocalModel(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+LocalModel::~LocalModel() = default;
+
+chat::ChatBackend& LocalModel::backend() {
+    return *parts_->backend;
+}
+void LocalModel::run() {
+    parts_->engine->run();
+}
+const text::Tokenizer& LocalModel::tokenizer() const {
+    return *parts_->tokenizer;
+}
+model::Model& LocalModel::model() {
+    return *parts_->model;
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "chat/backend.h"
+#include "engine/engine.h"
+#include "kernels/kernel_set.h"
+#include "kernels/thread_pool.h"
+#include "model/load.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace weir::engine {
+
+struct LocalModelOptions {
+    std::optional<uint32_t> context_tokens;  // at most the file's own; absent: kContextDefault
+    std::optional<uint32_t> cache_tokens;    // KV cache of all sequences together
+    std::optional<uint32_t> threads;         // absent: one a core
+    uint32_t batch_tokens_max = 512;
+};
+
+// What a model takes, before anything of it is loaded.
+struct LocalModelPlan {
+    model::MemoryPlan model;
+    MemoryPlan engine;
+
+    uint64_t total_bytes() const;
+};
+
+// A tokenizer from whatever a model file or folder says about it.
+Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source);
+
+// The chat template of a file or folder; null if it has none.
+Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
+    const model::ModelSource& source, const text::Tokenizer& tokenizer);
+
+// Kernels and threads for models to run on. Threads: immutable.
+class ComputeDevice {
+  public:
+    static Result<std::unique_ptr<ComputeDevice>> open(std::optional<uint32_t> threads);
+    kernels::Compute compute() { return {*kernels_, *pool_}; }
+
+  private:
+    const kernels::KernelSet* kernels_ = nullptr;
+    std::unique_ptr<kernels::ThreadPool> pool_;
+};
+
+// A model file made ready to answer: tokenizer, template, weights, engine, chat backend.
+//
+// Threads: load() and run() by one; backend() may be used from any afterwards.
+class LocalModel {
+  public:
+    static Result<LocalModelPlan> plan(const model::ModelSource& source,
+                                       const LocalModelOptions& options);
+    static Result<std::unique_ptr<LocalModel>> load(model::ModelSource::Pointer source,
+                                                    const LocalModelOptions& options,
+                                                    const Clock& clock,
+                                                    metrics::Registry& registry);
+    ~LocalModel();
+
+    chat::ChatBackend& backend();
+    void run();  // starts the engine's thread
+    const text::Tokenizer& tokenizer() const;
+    model::Model& model();
+
+    // Without a wish: as much context as fits a modest machine, and room for two such sequences.
+    static constexpr uint32_t kContextDefault = 8192;
+
+  private:
+    struct Parts;
+    explicit LocalModel(std::unique_ptr<Parts> parts);
+    std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace weir::engine
