@@ -18,7 +18,7 @@ namespace weir::model {
 inline constexpr uint32_t kLayersMax = 1024;
 inline constexpr uint32_t kHiddenMax = 1u << 20;
 inline constexpr uint32_t kFeedForwardMax = 1u << 22;
-inline constexpr uint32_t kHeadsMax = 1u << 14;
+inline constexpr uint32_t kHeadsMax = 1u << 12;
 inline constexpr uint32_t kHeadDimMax = 1024;
 inline constexpr uint32_t kVocabularyMax = 1u << 24;
 inline constexpr uint32_t kContextMax = 1u << 28;

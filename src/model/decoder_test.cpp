@@ -163,7 +163,7 @@ class SameBits
         : shape_(TinyModel::for_dtype(std::get<0>(GetParam()))),
           file_(shape_),
           runner_(file_.source, *std::get<1>(GetParam()), 1),
-          tokens_(some_tokens(23, shape_.vocabulary, 7)),
+          tokens_(some_tokens(18, shape_.vocabulary, 7)),
           alone_(runner_.logits(tokens_, tokens_.size())) {
         EXPECT_TRUE(std::ranges::all_of(alone_, [](float value) { return std::isfinite(value); }));
     }
@@ -213,7 +213,7 @@ TEST_P(SameBits, AmongThirtyOneOthers) {
         row += rows;
         if (s == 19) {
             EXPECT_TRUE(same_bits(got, alone_));
-        } else if (s % 5 == 1) {  // a few of the others too
+        } else if (s % 10 == 1) {  // a few of the others too
             const auto all = runner_.logits(sequences[s], sequences[s].size());
             EXPECT_TRUE(same_bits(got, std::span(all).last(rows * vocabulary))) << s;
         }

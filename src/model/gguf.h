@@ -53,6 +53,8 @@ struct GgufTensor {
     std::span<const std::byte> bytes;  // exactly what shape and type need
 };
 
+struct GgufPart;
+
 // A GGUF model, versions 2 and 3: one file, all parts of a split one, or bytes in memory.
 // Everything is checked when it is opened: every count, length and offset against the size of the
 // file before anything is allocated for it, keys and names (UTF-8, not empty, unique), and every
@@ -93,9 +95,7 @@ class GgufFile {
     Result<std::span<const std::byte>> find_bytes(std::string_view key) const;
 
   private:
-    struct Part;
-    static Result<Part> parse_part(std::span<const std::byte> bytes);
-    static Result<GgufFile> join(std::vector<Part> parts, std::vector<MappedFile> mappings);
+    static Result<GgufFile> join(std::vector<GgufPart> parts, std::vector<MappedFile> mappings);
 
     std::vector<MappedFile> mappings_;
     std::vector<GgufEntry> entries_;

@@ -252,8 +252,9 @@ TEST(Gguf, MF9_DuplicateKeysAndNames) {
 }
 
 TEST(Gguf, MF9_NamesThatAreNoText) {
-    for (const std::string& name : {std::string(), std::string("a\0b", 3), std::string("\xff"),
-                                    std::string("\xc0\x80"), std::string(64, 'n')}) {
+    for (const std::string& name :
+         {std::string(), std::string("a\0b", 3), std::string("\x1b[2J"), std::string("\xff"),
+          std::string("\xc0\x80"), std::string(64, 'n')}) {
         OneTensor tensor;
         tensor.name = name;
         EXPECT_THAT(refusal(tensor.bytes()), HasSubstr("tensor name"));

@@ -182,7 +182,8 @@ void write_text(const std::filesystem::path& path, std::string_view text) {
 TinyModel TinyModel::for_dtype(tensor::DType dtype) {
     switch (tensor::info(dtype).block_elements) {
         case 1:
-            return {.dtype = dtype};
+            return {
+                .hidden = 40, .head_dim = 8, .feed_forward = 56, .vocabulary = 37, .dtype = dtype};
         case 32:
             return {.feed_forward = 96, .dtype = dtype};
         default:
