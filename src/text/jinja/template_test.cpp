@@ -1,0 +1,177 @@
+#include "text/jinja/template.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "json/parse.h"
+#include "text/jinja/reference_cases.h"
+
+namespace weir::text::jinja {
+namespace {
+
+constexpr std::string_view kContext = R"({
+    "s": "Hello, Wörld", "n": 5, "neg": -7, "f": 2.5, "t": true, "nul": null, "l": [3, 1, 2],
+    "names": ["bob", "Alice", "carol", "alice"], "d": {"b": 1, "a": 2, "items": "x"},
+    "users": [{"name": "Z", "age": 3, "g": {"x": 1}}, {"name": "a", "age": 1, "g": {"x": 2}},
+              {"name": "m", "age": 3, "g": {"x": 0}}],
+    "emoji": "a🙂b", "ml": "one\n two\n\nthree\n", "html": "<a href='x'>&\"</a>",
+    "big": 30000000000, "nested": [1, [2, [3]]], "empty": [], "es": "", " u": 1, "sp": "  a b  c ",
+    "mixed": [1, "a", null, 2.0, true]})";
+
+Result<Rendered> render(std::string_view source, std::string_view context = kContext,
+                        RenderOptions options = {}) {
+    using namespace std::chrono;
+    options.now = local_days(2025y / July / 26) + hours(9) + minutes(5) + seconds(3);
+    WEIR_TRY_ASSIGN(const Template compiled, Template::parse(source));
+    WEIR_TRY_ASSIGN(const json::Value variables, json::parse(context));
+    return compiled.render(variables, options);
+}
+
+TEST(JinjaTemplate, RendersWhatTheReferenceRenders) {
+    for (const ReferenceCase& reference : kReferenceCases) {
+        const auto rendered = render(reference.source);
+        ASSERT_TRUE(rendered) << reference.source << "\n" << rendered.error().message;
+        EXPECT_EQ(rendered->text(), reference.rendered) << reference.source;
+    }
+}
+
+TEST(JinjaTemplate, FailsWhereTheReferenceFails) {
+    for (const std::string_view source : kReferenceErrors) {
+        const auto rendered = render(source);
+        ASSERT_FALSE(rendered) << source << "\n" << rendered->text();
+        EXPECT_EQ(rendered.error().code, ErrorCode::InvalidArgument) << source;
+    }
+}
+
+TEST(JinjaTemplate, SaysTheLineOfAnError) {
+    EXPECT_THAT(render("a\n{{ 1 + }}").error().message, testing::HasSubstr("line 2"));
+    EXPECT_THAT(render("a\n\n{{ nul.x.y }}").error().message, testing::HasSubstr("line 3"));
+}
+
+TEST(JinjaTemplate, SaysWhatTheTemplateRaises) {
+    const auto rendered = render("{{ raise_exception('roles must alternate') }}");
+    ASSERT_FALSE(rendered);
+    EXPECT_EQ(rendered.error().message, "roles must alternate");
+    EXPECT_EQ(rendered.error().reason, "template_raised");
+}
+
+TEST(JinjaTemplate, ListsMayGrowThoughTheReferenceRefusesIt) {
+    EXPECT_EQ(render("{% set q = [] %}{% set _ = q.append(1) %}{% set _ = q.extend([2, 3]) %}"
+                     "{{ q.pop(0) }}{{ q }}")
+                  ->text(),
+              "1[2, 3]");
+}
+
+TEST(JinjaTemplate, ContextStringsThatAreNoUtf8AreRepaired) {
+    const auto compiled = Template::parse("{{ s }}{{ s|length }}");
+    json::Object context;
+    context.set("s", std::string("a\xFF"));
+    EXPECT_EQ(compiled->render(json::Value(std::move(context)), {})->text(),
+              "a\xEF\xBF\xBD"
+              "2");
+}
+
+TEST(JinjaTemplate, SourcesThatAreNoUtf8OrTooLongAreRefused) {
+    EXPECT_FALSE(Template::parse("a\xFF"));
+    EXPECT_FALSE(Template::parse(std::string(Template::kSourceBytesMax + 1, 'a')));
+}
+
+// --- Rows of the reliability catalogue.
+
+void expect_limit(std::string_view source, RenderOptions options = {}) {
+    const auto rendered = render(source, kContext, options);
+    ASSERT_FALSE(rendered) << source;
+    EXPECT_EQ(rendered.error().reason, "template_limit") << rendered.error().message;
+}
+
+TEST(JinjaTemplate, TK1_AHugeRangeIsRefusedAndALongOneIsLazy) {
+    expect_limit("{{ range(10**9) }}");
+    expect_limit("{% for i in range(100001) %}{% endfor %}");
+    RenderOptions little;
+    little.limits.memory_bytes_max = 10'000;
+    EXPECT_EQ(render("{{ range(100000)[99999] }}", kContext, little)->text(), "99999");
+}
+
+TEST(JinjaTemplate, TK2_NestedLoopsRunOutOfFuel) {
+    expect_limit(
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}"
+        "{% endfor %}{% endfor %}{% endfor %}");
+    expect_limit("{% set q = [1] %}{% for x in q %}{% set _ = q.append(x) %}{% endfor %}");
+    expect_limit(
+        "{% set x = 'a' * 1000000 %}{% for i in range(99999) %}{{ x in 'b' or x == x }}"
+        "{{ x|length }}{% endfor %}");
+}
+
+TEST(JinjaTemplate, TK3_RecursionAndNestingAreBounded) {
+    expect_limit("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}");
+    expect_limit(
+        "{% macro m(x) %}{% call m(x) %}{{ caller() }}{% endcall %}{% endmacro %}{{ m(1) }}");
+    expect_limit("{% for x in nested recursive %}{{ loop(nested) }}{% endfor %}");
+    EXPECT_FALSE(
+        Template::parse("{{ " + std::string(150, '(') + "1" + std::string(150, ')') + " }}"));
+    EXPECT_FALSE(Template::parse("{{ " + std::string(150, '-') + "1 }}"));
+    EXPECT_FALSE(Template::parse("{{ " + std::string(100000, '[') + " }}"));
+    std::string nots = "{{ ";
+    std::string ifs;
+    std::string chain = "{{ s";
+    for (int i = 0; i < 20000; ++i) {
+        nots += "not ";
+        ifs += "{% if t %}";
+        chain += ".s";
+    }
+    EXPECT_FALSE(Template::parse(nots + "1 }}"));
+    EXPECT_FALSE(Template::parse(ifs));
+    EXPECT_FALSE(render(chain + " }}"));
+}
+
+TEST(JinjaTemplate, TK3_LongChainsAreNoNesting) {
+    std::string sum = "{{ 0";
+    std::string text = "{{ ''";
+    for (int i = 0; i < 5000; ++i) {
+        sum += " + 1";
+        text += " ~ ''";
+    }
+    EXPECT_EQ(render(sum + " }}" + text + " }}")->text(), "5000");
+}
+
+TEST(JinjaTemplate, TK3_DeepValuesAreBounded) {
+    const std::string deep =
+        "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}"
+        "{% endfor %}";
+    expect_limit(deep + "{{ ns.x }}");
+    expect_limit(deep + "{{ ns.x|tojson }}");
+    expect_limit("{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}");
+}
+
+TEST(JinjaTemplate, TK4_TextThatDoublesIsBounded) {
+    const std::string doubling =
+        "{% set ns = namespace(x='abcdefgh') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}"
+        "{% endfor %}";
+    expect_limit(doubling);
+    expect_limit("{{ 'ab' * 10**12 }}");
+    expect_limit("{{ 'x'.rjust(10**12) }}{{ '%99999999999d' % 1 }}");
+    expect_limit("{{ ('a' * 10000000).replace('a', 'b' * 10000000) }}");
+    expect_limit(
+        "{% set q = [l] %}{% for i in range(99) %}{% set q = [q, q] %}{% endfor %}"
+        "{{ [1] * 10**12 }}");
+    expect_limit("{% for i in range(99999) %}{{ s * 10 }}{% endfor %}");  // more than 4 MiB
+}
+
+TEST(JinjaTemplate, TK4_OutputUpToTheLimitIsRendered) {
+    EXPECT_EQ(render("{{ 'a' * 4194304 }}")->text().size(), 4194304U);
+    expect_limit("{{ 'a' * 4194305 }}");
+}
+
+TEST(JinjaTemplate, TK5_NothingReachesOutOfTheTemplate) {
+    for (const std::string_view source :
+         {"{{ ''.__class__.__mro__ }}", "{{ s.__class__() }}", "{{ s['__class__'].x }}",
+          "{{ range.__globals__.os }}", "{{ d.__init__.__globals__ }}", "{{ self.__init__.x }}",
+          "{{ '{0.__class__.x}'.format(s) }}", "{{ l|map(attribute='__class__.x')|list }}",
+          "{% include '/etc/passwd' %}", "{% import 'os' as os %}", "{{ open('/etc/passwd') }}",
+          "{{ lipsum.__globals__ }}", "{{ d.pop('a') }}", "{{ l.sort() }}", "{{ d.update({}) }}"}) {
+        EXPECT_FALSE(render(source)) << source;
+    }
+}
+
+}  // namespace
+}  // namespace weir::text::jinja
