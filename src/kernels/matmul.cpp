@@ -10,8 +10,8 @@ namespace weir::kernels {
 
 namespace {
 
-// The kernels work on 16 rows of weights at once, and on 64 when there are many activations.
-constexpr size_t kGroupRows = 16;
+// The kernels work on up to 32 rows of weights at once, and on 64 when there are many activations.
+constexpr size_t kGroupRows = 32;
 constexpr size_t kPanelRows = 64;
 constexpr size_t kFewActivations = 16;
 

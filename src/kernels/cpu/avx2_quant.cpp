@@ -63,8 +63,8 @@ inline void load_8x16(const Rows& rows, size_t offset, __m256i* out) {
     __m256i in[4];
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
-        in[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load_xmm(rows.row(i) + offset)),
-                                        load_xmm(rows.row(i + 4) + offset), 1);
+        in[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load_xmm(rows.rows[i] + offset)),
+                                        load_xmm(rows.rows[i + 4] + offset), 1);
     }
     const __m256i a = _mm256_unpacklo_epi32(in[0], in[1]);
     const __m256i b = _mm256_unpackhi_epi32(in[0], in[1]);
@@ -85,7 +85,7 @@ inline __m256 load_scales(const Rows& rows, size_t offset) {
     alignas(16) uint16_t bits[kRows];
 #pragma GCC unroll 8
     for (size_t i = 0; i < kRows; ++i) {
-        __builtin_memcpy(&bits[i], rows.row(i) + offset, 2);
+        __builtin_memcpy(&bits[i], rows.rows[i] + offset, 2);
     }
     return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(bits)));
 }

@@ -11,6 +11,11 @@
 // and a signed byte (activation) to each 32-bit lane, exactly. A register holds four columns of
 // sixteen rows, so a lane is a row and nothing is ever summed across lanes.
 //
+// A tile is two such registers of rows by up to six columns of activations: twelve independent
+// chains hide the latency of vpdpbusd, and each broadcast activation, a load, serves two products,
+// so that the two multiplying ports are the limit and not the two loading ones. (One register by
+// sixteen columns has the same ratio of products to other work, and runs at two thirds the speed.)
+//
 // Signed weights are made unsigned by an offset (128, 8, 32); what that adds to a sum is the offset
 // times the sum of the block's activations, which is subtracted as an integer.
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
@@ -21,8 +26,11 @@ namespace weir::kernels::avx512 {
 
 namespace {
 
-constexpr size_t kRows = 16;
+constexpr size_t kLanes = 16;  // rows in a register
+constexpr size_t kHalves = 2;  // registers of rows
+constexpr size_t kRows = kHalves * kLanes;
 using Rows = GroupRows<kRows>;
+using HalfRows = const uint8_t* const*;  // sixteen of them
 
 inline __m512i broadcast_four(const void* p) {
     int32_t bytes;
@@ -30,25 +38,22 @@ inline __m512i broadcast_four(const void* p) {
     return _mm512_set1_epi32(bytes);
 }
 
-inline __m512i load_zmm(const void* p) {
-    return _mm512_load_si512(p);
-}
-inline void store_zmm(void* p, __m512i x) {
-    _mm512_store_si512(p, x);
-}
-
-inline __mmask16 first_rows(size_t count) {
+// The rows of half `half` that are there, as a mask.
+inline __mmask16 rows_mask(const GroupSums& sums, size_t half) {
+    const size_t before = half * kLanes;
+    const size_t count = sums.count <= before ? 0 : smaller(sums.count - before, kLanes);
     return static_cast<__mmask16>((1u << count) - 1u);
 }
 
-inline __m512 load_sums(const GroupSums& sums, size_t column) {
-    return sums.begins
-               ? _mm512_setzero_ps()
-               : _mm512_maskz_loadu_ps(first_rows(sums.count), sums.out + column * sums.stride);
+inline __m512 load_sums(const GroupSums& sums, size_t half, size_t column) {
+    return sums.begins ? _mm512_setzero_ps()
+                       : _mm512_maskz_loadu_ps(rows_mask(sums, half),
+                                               sums.out + column * sums.stride + half * kLanes);
 }
 
-inline void store_sums(const GroupSums& sums, size_t column, __m512 value) {
-    _mm512_mask_storeu_ps(sums.out + column * sums.stride, first_rows(sums.count), value);
+inline void store_sums(const GroupSums& sums, size_t half, size_t column, __m512 value) {
+    _mm512_mask_storeu_ps(sums.out + column * sums.stride + half * kLanes, rows_mask(sums, half),
+                          value);
 }
 
 // In each 128-bit lane, a 4 x 4 transposition of dwords: out[j] holds dword j of in[0 … 3].
@@ -71,29 +76,28 @@ inline __m256i load_ymm(const uint8_t* p) {
 }
 
 // Sixteen bytes of each of sixteen rows: out[j] holds dword j of every row, in order of rows.
-inline void load_16x16(const Rows& rows, size_t offset, __m512i (&out)[4]) {
+inline void load_16x16(HalfRows rows, size_t offset, __m512i (&out)[4]) {
     __m512i in[4];
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i) {
-        __m512i x = _mm512_castsi128_si512(load_xmm(rows.row(i) + offset));
-        x = _mm512_inserti32x4(x, load_xmm(rows.row(i + 4) + offset), 1);
-        x = _mm512_inserti32x4(x, load_xmm(rows.row(i + 8) + offset), 2);
-        in[i] = _mm512_inserti32x4(x, load_xmm(rows.row(i + 12) + offset), 3);
+        __m512i x = _mm512_castsi128_si512(load_xmm(rows[i] + offset));
+        x = _mm512_inserti32x4(x, load_xmm(rows[i + 4] + offset), 1);
+        x = _mm512_inserti32x4(x, load_xmm(rows[i + 8] + offset), 2);
+        in[i] = _mm512_inserti32x4(x, load_xmm(rows[i + 12] + offset), 3);
     }
     transpose_lanes(in, out);
 }
 
 // Thirty-two bytes of each of sixteen rows, likewise.
-inline void load_16x32(const Rows& rows, size_t offset, __m512i (&out)[8]) {
+inline void load_16x32(HalfRows rows, size_t offset, __m512i (&out)[8]) {
     __m512i halves[2][4];
 #pragma GCC unroll 2
     for (size_t h = 0; h < 2; ++h) {
         __m512i in[4];
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; ++i) {
-            in[i] =
-                _mm512_inserti64x4(_mm512_castsi256_si512(load_ymm(rows.row(8 * h + i) + offset)),
-                                   load_ymm(rows.row(8 * h + i + 4) + offset), 1);
+            in[i] = _mm512_inserti64x4(_mm512_castsi256_si512(load_ymm(rows[8 * h + i] + offset)),
+                                       load_ymm(rows[8 * h + i + 4] + offset), 1);
         }
         transpose_lanes(in, halves[h]);
     }
@@ -110,66 +114,65 @@ inline __m512 widen_low_halves(__m512i dwords) {
 }
 
 // The dword at `offset` of each row.
-inline __m512i gather_dwords(const Rows& rows, size_t offset) {
+inline __m512i gather_dwords(HalfRows rows, size_t offset) {
     const __m512i at = _mm512_set1_epi64(static_cast<long long>(offset));
-    const __m512i low = _mm512_add_epi64(load_zmm(rows.rows), at);
-    const __m512i high = _mm512_add_epi64(load_zmm(rows.rows + 8), at);
+    const __m512i low = _mm512_add_epi64(_mm512_loadu_si512(rows), at);
+    const __m512i high = _mm512_add_epi64(_mm512_loadu_si512(rows + 8), at);
     return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_i64gather_epi32(low, nullptr, 1)),
                               _mm512_i64gather_epi32(high, nullptr, 1), 1);
 }
 
-// Eight registers of weights (32 columns of sixteen rows) times 32 activations.
-inline __m512i dot_32(__m512i start, const __m512i (&w)[8], const int8_t* a) {
+// The tile's dot products of 4 * kFours columns, added to `dots`. weights[half][j] holds columns
+// 4j … 4j + 3; the activations of tile column c start at a + c * stride.
+template <size_t kFours, size_t kColumns>
+inline void dot_tile(const __m512i* const (&weights)[kHalves], const int8_t* a, size_t stride,
+                     __m512i (&dots)[kHalves][kColumns]) {
 #pragma GCC unroll 8
-    for (size_t j = 0; j < 8; ++j) {
-        start = _mm512_dpbusd_epi32(start, w[j], broadcast_four(a + 4 * j));
+    for (size_t j = 0; j < kFours; ++j) {
+        const __m512i w0 = weights[0][j];
+        const __m512i w1 = weights[1][j];
+#pragma GCC unroll 8
+        for (size_t c = 0; c < kColumns; ++c) {
+            const __m512i four = broadcast_four(a + c * stride + 4 * j);
+            dots[0][c] = _mm512_dpbusd_epi32(dots[0][c], w0, four);
+            dots[1][c] = _mm512_dpbusd_epi32(dots[1][c], w1, four);
+        }
     }
-    return start;
 }
 
 // ---- Q8_0 and Q4_0 ------------------------------------------------------------------------------
 
 struct alignas(64) PackedBlock32 {
-    __m512i weights[8];
-    __m512 scale;
+    __m512i weights[kHalves][8];
+    __m512 scale[kHalves];
 };
 
 struct FormatQ8_0 {
-    using Packed = PackedBlock32;
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ8_0);
     static constexpr int kBiasShift = 0;  // the weights' offset is 128
 
-    static void pack(const Rows& rows, size_t block, Packed& out) {
-        const size_t offset = block * kBlockBytes;
-        __m512i w[8];
-        load_16x32(rows, offset + offsetof(tensor::BlockQ8_0, q), w);
-        const __m512i flip = _mm512_set1_epi8(-128);
+    static void unpack(HalfRows rows, size_t offset, __m512i (&out)[8]) {
+        load_16x32(rows, offset + offsetof(tensor::BlockQ8_0, q), out);
 #pragma GCC unroll 8
         for (size_t j = 0; j < 8; ++j) {
-            out.weights[j] = _mm512_xor_si512(w[j], flip);
+            out[j] = _mm512_xor_si512(out[j], _mm512_set1_epi8(-128));
         }
-        // The scale is the first half of the dword that it begins.
-        out.scale = widen_low_halves(gather_dwords(rows, offset));
     }
 };
 
 struct FormatQ4_0 {
-    using Packed = PackedBlock32;
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ4_0);
     static constexpr int kBiasShift = 4;  // the weights' offset is 8 = 128 >> 4
 
-    static void pack(const Rows& rows, size_t block, Packed& out) {
-        const size_t offset = block * kBlockBytes;
+    static void unpack(HalfRows rows, size_t offset, __m512i (&out)[8]) {
         __m512i nibbles[4];
         load_16x16(rows, offset + offsetof(tensor::BlockQ4_0, q), nibbles);
         const __m512i low = _mm512_set1_epi8(15);
 #pragma GCC unroll 4
         for (size_t j = 0; j < 4; ++j) {
-            out.weights[j] = _mm512_and_si512(nibbles[j], low);
-            out.weights[j + 4] = _mm512_and_si512(_mm512_srli_epi16(nibbles[j], 4), low);
+            out[j] = _mm512_and_si512(nibbles[j], low);
+            out[j + 4] = _mm512_and_si512(_mm512_srli_epi16(nibbles[j], 4), low);
         }
-        // The scale is the first half of the dword that it begins.
-        out.scale = widen_low_halves(gather_dwords(rows, offset));
     }
 };
 
@@ -178,11 +181,22 @@ struct Format32 : Layout {
     using Packed = PackedBlock32;
     static constexpr size_t kBlock = 32;
     static constexpr size_t kGroup = kRows;
-    static constexpr size_t kColumnsMax = 16;
-    static constexpr size_t kFewColumns = 16;
+    static constexpr size_t kColumnsMax = 6;
+    static constexpr size_t kFewColumns = 18;
     static constexpr size_t kFewBlocks = 8;
-    static constexpr size_t kPanelGroups = 4;
+    static constexpr size_t kPanelGroups = 2;
     static constexpr size_t kPanelBlocks = 32;
+
+    static void pack(const Rows& rows, size_t block, Packed& out) {
+        const size_t offset = block * Layout::kBlockBytes;
+#pragma GCC unroll 1
+        for (size_t h = 0; h < kHalves; ++h) {
+            const HalfRows half = rows.rows + h * kLanes;
+            Layout::unpack(half, offset, out.weights[h]);
+            // The scale is the first half of the dword that it begins.
+            out.scale[h] = widen_low_halves(gather_dwords(half, offset));
+        }
+    }
 
     template <size_t kColumns>
     static void multiply(const Packed* packed, size_t blocks, const ActivationForms& x,
@@ -191,38 +205,42 @@ struct Format32 : Layout {
         const int8_t* a = x.q8.values + column * x.columns + block * kBlock;
         const float* scales = x.q8.scales + column * row_blocks + block;
         const int32_t* biases = x.q8.biases + column * row_blocks + block;
-        __m512 acc[kColumns];
-#pragma GCC unroll 16
+        __m512 acc[kHalves][kColumns];
+#pragma GCC unroll 8
         for (size_t c = 0; c < kColumns; ++c) {
-            acc[c] = load_sums(sums, c);
+            acc[0][c] = load_sums(sums, 0, c);
+            acc[1][c] = load_sums(sums, 1, c);
         }
         for (size_t b = 0; b < blocks; ++b) {
-            __m512i w[8];
+            __m512i dots[kHalves][kColumns];
 #pragma GCC unroll 8
-            for (size_t j = 0; j < 8; ++j) {
-                w[j] = packed[b].weights[j];
-            }
-            const __m512 scale = packed[b].scale;
-#pragma GCC unroll 16
             for (size_t c = 0; c < kColumns; ++c) {
                 const __m512i bias = _mm512_set1_epi32(biases[c * row_blocks + b]);
-                const __m512i dot = dot_32(_mm512_srai_epi32(bias, Layout::kBiasShift), w,
-                                           a + c * x.columns + b * kBlock);
-                const __m512 factor =
-                    _mm512_mul_ps(scale, _mm512_set1_ps(scales[c * row_blocks + b]));
-                acc[c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), factor, acc[c]);
+                dots[0][c] = dots[1][c] = _mm512_srai_epi32(bias, Layout::kBiasShift);
+            }
+            dot_tile<8>({packed[b].weights[0], packed[b].weights[1]}, a + b * kBlock, x.columns,
+                        dots);
+#pragma GCC unroll 8
+            for (size_t c = 0; c < kColumns; ++c) {
+                const __m512 da = _mm512_set1_ps(scales[c * row_blocks + b]);
+#pragma GCC unroll 2
+                for (size_t h = 0; h < kHalves; ++h) {
+                    acc[h][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[h][c]),
+                                                _mm512_mul_ps(packed[b].scale[h], da), acc[h][c]);
+                }
             }
         }
-#pragma GCC unroll 16
+#pragma GCC unroll 8
         for (size_t c = 0; c < kColumns; ++c) {
-            store_sums(sums, c, acc[c]);
+            store_sums(sums, 0, c, acc[0][c]);
+            store_sums(sums, 1, c, acc[1][c]);
         }
     }
 };
 
 // ---- Q4_K ---------------------------------------------------------------------------------------
 
-struct alignas(64) PackedQ4K {
+struct alignas(64) HalfQ4K {
     __m512i weights[8][8];  // [sub-block][four columns]
     __m512 scales[8];       // whole numbers
     __m512i minima[4];      // pairs of int16: sub-blocks 2i and 2i + 1
@@ -230,19 +248,28 @@ struct alignas(64) PackedQ4K {
     __m512 dmin;
 };
 
+struct PackedQ4K {
+    HalfQ4K halves[kHalves];
+};
+
 struct FormatQ4K {
     using Packed = PackedQ4K;
     static constexpr size_t kBlock = 256;
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ4_K);
     static constexpr size_t kGroup = kRows;
-    static constexpr size_t kColumnsMax = 16;
-    static constexpr size_t kFewColumns = 16;
+    static constexpr size_t kColumnsMax = 6;
+    static constexpr size_t kFewColumns = 18;
     static constexpr size_t kFewBlocks = 1;
-    static constexpr size_t kPanelGroups = 4;
+    static constexpr size_t kPanelGroups = 2;
     static constexpr size_t kPanelBlocks = 4;
 
     static void pack(const Rows& rows, size_t block, Packed& out) {
-        const size_t offset = block * kBlockBytes;
+        for (size_t h = 0; h < kHalves; ++h) {
+            pack_half(rows.rows + h * kLanes, block * kBlockBytes, out.halves[h]);
+        }
+    }
+
+    static void pack_half(HalfRows rows, size_t offset, HalfQ4K& out) {
         __m512i header[4];  // d and dmin; then the twelve bytes of scales
         load_16x16(rows, offset, header);
         out.d = widen_low_halves(header[0]);
@@ -267,7 +294,7 @@ struct FormatQ4K {
     }
 
     // Four scales (or minima) are the bytes of a dword; see tensor::unpack_scales_q4_k.
-    static void pack_scales(const __m512i (&header)[4], Packed& out) {
+    static void pack_scales(const __m512i (&header)[4], HalfQ4K& out) {
         const __m512i six = _mm512_set1_epi8(63);
         const __m512i four = _mm512_set1_epi8(15);
         const __m512i scales[2] = {
@@ -304,68 +331,85 @@ struct FormatQ4K {
         const int8_t* a = x.q8k.values + column * x.columns + block * kBlock;
         const float* scales = x.q8k.scales + column * row_blocks + block;
         const int16_t* activation_sums = x.q8k.sums32 + (column * row_blocks + block) * 8;
-        alignas(64) __m512 acc[kColumns];
+        __m512 acc[kHalves][kColumns];
         for (size_t c = 0; c < kColumns; ++c) {
-            acc[c] = load_sums(sums, c);
+            acc[0][c] = load_sums(sums, 0, c);
+            acc[1][c] = load_sums(sums, 1, c);
         }
         for (size_t b = 0; b < blocks; ++b) {
-            const Packed& p = packed[b];
+            const HalfQ4K(&halves)[kHalves] = packed[b].halves;
 #pragma GCC unroll 1
-            for (size_t half = 0; half < 2; ++half) {
-                __m512 total[kColumns];
-#pragma GCC unroll 16
-                for (size_t c = 0; c < kColumns; ++c) {
-                    total[c] = _mm512_setzero_ps();
-                }
-#pragma GCC unroll 1
-                for (size_t s = 4 * half; s < 4 * half + 4; ++s) {
-                    __m512i w[8];
+            for (size_t first = 0; first < 8; first += 4) {
+                __m512 totals[kHalves][kColumns];
 #pragma GCC unroll 8
-                    for (size_t j = 0; j < 8; ++j) {
-                        w[j] = p.weights[s][j];
-                    }
-                    const __m512 scale = p.scales[s];
-#pragma GCC unroll 16
-                    for (size_t c = 0; c < kColumns; ++c) {
-                        const __m512i dot = dot_32(_mm512_setzero_si512(), w,
-                                                   a + c * x.columns + b * kBlock + 32 * s);
-                        total[c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, total[c]);
-                    }
-                }
-#pragma GCC unroll 16
                 for (size_t c = 0; c < kColumns; ++c) {
-                    const __m512 factor =
-                        _mm512_mul_ps(p.d, _mm512_set1_ps(scales[c * row_blocks + b]));
-                    acc[c] = _mm512_fmadd_ps(total[c], factor, acc[c]);
+                    totals[0][c] = totals[1][c] = _mm512_setzero_ps();
+                }
+#pragma GCC unroll 1
+                for (size_t s = first; s < first + 4; ++s) {
+                    add_sub_block(halves, s, a + b * kBlock + 32 * s, x.columns, totals);
+                }
+                for (size_t c = 0; c < kColumns; ++c) {
+                    const __m512 da = _mm512_set1_ps(scales[c * row_blocks + b]);
+                    for (size_t h = 0; h < kHalves; ++h) {
+                        acc[h][c] = _mm512_fmadd_ps(totals[h][c], _mm512_mul_ps(halves[h].d, da),
+                                                    acc[h][c]);
+                    }
                 }
             }
-#pragma GCC unroll 16
             for (size_t c = 0; c < kColumns; ++c) {
                 const int16_t* pairs = activation_sums + (c * row_blocks + b) * 8;
-                __m512i minimum = _mm512_setzero_si512();
+                const __m512 da = _mm512_set1_ps(scales[c * row_blocks + b]);
+                for (size_t h = 0; h < kHalves; ++h) {
+                    __m512i minimum = _mm512_setzero_si512();
 #pragma GCC unroll 4
-                for (size_t i = 0; i < 4; ++i) {
-                    minimum =
-                        _mm512_dpwssd_epi32(minimum, p.minima[i], broadcast_four(pairs + 2 * i));
+                    for (size_t i = 0; i < 4; ++i) {
+                        minimum = _mm512_dpwssd_epi32(minimum, halves[h].minima[i],
+                                                      broadcast_four(pairs + 2 * i));
+                    }
+                    acc[h][c] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(minimum),
+                                                 _mm512_mul_ps(halves[h].dmin, da), acc[h][c]);
                 }
-                const __m512 factor =
-                    _mm512_mul_ps(p.dmin, _mm512_set1_ps(scales[c * row_blocks + b]));
-                acc[c] = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(minimum), factor, acc[c]);
             }
         }
         for (size_t c = 0; c < kColumns; ++c) {
-            store_sums(sums, c, acc[c]);
+            store_sums(sums, 0, c, acc[0][c]);
+            store_sums(sums, 1, c, acc[1][c]);
+        }
+    }
+
+    // totals += scale * (products of sub-block s)
+    template <size_t kColumns>
+    static inline void add_sub_block(const HalfQ4K (&halves)[kHalves], size_t s, const int8_t* a,
+                                     size_t stride, __m512 (&totals)[kHalves][kColumns]) {
+        __m512i dots[kHalves][kColumns];
+#pragma GCC unroll 8
+        for (size_t c = 0; c < kColumns; ++c) {
+            dots[0][c] = dots[1][c] = _mm512_setzero_si512();
+        }
+        dot_tile<8>({halves[0].weights[s], halves[1].weights[s]}, a, stride, dots);
+#pragma GCC unroll 2
+        for (size_t h = 0; h < kHalves; ++h) {
+            const __m512 scale = halves[h].scales[s];
+#pragma GCC unroll 8
+            for (size_t c = 0; c < kColumns; ++c) {
+                totals[h][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[h][c]), scale, totals[h][c]);
+            }
         }
     }
 };
 
 // ---- Q6_K ---------------------------------------------------------------------------------------
 
-struct alignas(64) PackedQ6K {
+struct alignas(64) HalfQ6K {
     __m512i weights[16][4];  // [sub-block of 16][four columns], six bits, offset 32
     __m512i scales[16];      // int32
     __m512i pairs[8];        // the same as pairs of int16
     __m512 d;
+};
+
+struct PackedQ6K {
+    HalfQ6K halves[kHalves];
 };
 
 struct FormatQ6K {
@@ -373,14 +417,19 @@ struct FormatQ6K {
     static constexpr size_t kBlock = 256;
     static constexpr size_t kBlockBytes = sizeof(tensor::BlockQ6_K);
     static constexpr size_t kGroup = kRows;
-    static constexpr size_t kColumnsMax = 16;
-    static constexpr size_t kFewColumns = 16;
+    static constexpr size_t kColumnsMax = 6;
+    static constexpr size_t kFewColumns = 18;
     static constexpr size_t kFewBlocks = 1;
-    static constexpr size_t kPanelGroups = 4;
+    static constexpr size_t kPanelGroups = 2;
     static constexpr size_t kPanelBlocks = 4;
 
     static void pack(const Rows& rows, size_t block, Packed& out) {
-        const size_t offset = block * kBlockBytes;
+        for (size_t h = 0; h < kHalves; ++h) {
+            pack_half(rows.rows + h * kLanes, block * kBlockBytes, out.halves[h]);
+        }
+    }
+
+    static void pack_half(HalfRows rows, size_t offset, HalfQ6K& out) {
         const __m512i low = _mm512_set1_epi8(15);
         const __m512i two = _mm512_set1_epi8(0x30);
 #pragma GCC unroll 1
@@ -431,52 +480,60 @@ struct FormatQ6K {
         const int8_t* a = x.q8k.values + column * x.columns + block * kBlock;
         const float* scales = x.q8k.scales + column * row_blocks + block;
         const int16_t* activation_sums = x.q8k.sums16 + (column * row_blocks + block) * 16;
-        alignas(64) __m512 acc[kColumns];
+        __m512 acc[kHalves][kColumns];
         for (size_t c = 0; c < kColumns; ++c) {
-            acc[c] = load_sums(sums, c);
+            acc[0][c] = load_sums(sums, 0, c);
+            acc[1][c] = load_sums(sums, 1, c);
         }
         for (size_t b = 0; b < blocks; ++b) {
-            const Packed& p = packed[b];
-            __m512i total[kColumns];  // starts with what the weights' offset adds, taken away
-#pragma GCC unroll 16
+            const HalfQ6K(&halves)[kHalves] = packed[b].halves;
+            __m512i totals[kHalves][kColumns];
             for (size_t c = 0; c < kColumns; ++c) {
                 const int16_t* pairs = activation_sums + (c * row_blocks + b) * 16;
-                __m512i offset = _mm512_setzero_si512();
-#pragma GCC unroll 8
-                for (size_t i = 0; i < 8; ++i) {
-                    offset = _mm512_dpwssd_epi32(offset, p.pairs[i], broadcast_four(pairs + 2 * i));
-                }
-                total[c] = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(offset, 5));
+                totals[0][c] = offset_of(halves[0], pairs);
+                totals[1][c] = offset_of(halves[1], pairs);
             }
 #pragma GCC unroll 1
             for (size_t s = 0; s < 16; ++s) {
-                __m512i w[4];
-#pragma GCC unroll 4
-                for (size_t j = 0; j < 4; ++j) {
-                    w[j] = p.weights[s][j];
-                }
-                const __m512i scale = p.scales[s];
-#pragma GCC unroll 16
+                __m512i dots[kHalves][kColumns];
+#pragma GCC unroll 8
                 for (size_t c = 0; c < kColumns; ++c) {
-                    const int8_t* at = a + c * x.columns + b * kBlock + 16 * s;
-                    __m512i dot = _mm512_setzero_si512();
-#pragma GCC unroll 4
-                    for (size_t j = 0; j < 4; ++j) {
-                        dot = _mm512_dpbusd_epi32(dot, w[j], broadcast_four(at + 4 * j));
+                    dots[0][c] = dots[1][c] = _mm512_setzero_si512();
+                }
+                dot_tile<4>({halves[0].weights[s], halves[1].weights[s]}, a + b * kBlock + 16 * s,
+                            x.columns, dots);
+#pragma GCC unroll 2
+                for (size_t h = 0; h < kHalves; ++h) {
+                    const __m512i scale = halves[h].scales[s];
+#pragma GCC unroll 8
+                    for (size_t c = 0; c < kColumns; ++c) {
+                        totals[h][c] =
+                            _mm512_add_epi32(totals[h][c], _mm512_mullo_epi32(dots[h][c], scale));
                     }
-                    total[c] = _mm512_add_epi32(total[c], _mm512_mullo_epi32(dot, scale));
                 }
             }
-#pragma GCC unroll 16
             for (size_t c = 0; c < kColumns; ++c) {
-                const __m512 factor =
-                    _mm512_mul_ps(p.d, _mm512_set1_ps(scales[c * row_blocks + b]));
-                acc[c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(total[c]), factor, acc[c]);
+                const __m512 da = _mm512_set1_ps(scales[c * row_blocks + b]);
+                for (size_t h = 0; h < kHalves; ++h) {
+                    acc[h][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(totals[h][c]),
+                                                _mm512_mul_ps(halves[h].d, da), acc[h][c]);
+                }
             }
         }
         for (size_t c = 0; c < kColumns; ++c) {
-            store_sums(sums, c, acc[c]);
+            store_sums(sums, 0, c, acc[0][c]);
+            store_sums(sums, 1, c, acc[1][c]);
         }
+    }
+
+    // What the weights' offset of 32 adds to a sum, to be taken away: -32 * scales * sums of 16.
+    static __m512i offset_of(const HalfQ6K& half, const int16_t* pairs) {
+        __m512i offset = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (size_t i = 0; i < 8; ++i) {
+            offset = _mm512_dpwssd_epi32(offset, half.pairs[i], broadcast_four(pairs + 2 * i));
+        }
+        return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(offset, 5));
     }
 };
 

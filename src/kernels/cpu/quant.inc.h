@@ -35,7 +35,6 @@ struct GroupRows {
             rows[i] = part.weight + row * part.weight_stride;
         }
     }
-    const uint8_t* row(size_t i) const { return rows[i]; }
 };
 
 inline size_t smaller(size_t a, size_t b) {
@@ -59,29 +58,19 @@ inline void columns_step(const typename Format::Packed* packed, size_t blocks,
         {sums.out + column * sums.stride, sums.stride, sums.count, sums.begins});
 }
 
-// All columns [column, end) of one packed group.
-template <typename Format>
+// All columns [column, end) of one packed group: as many at once as the registers hold, and what is
+// left in one step.
+template <typename Format, size_t kColumns = Format::kColumnsMax>
 void multiply_columns(const typename Format::Packed* packed, size_t blocks,
                       const ActivationForms& x, size_t column, size_t end, size_t block,
                       const GroupSums& sums) {
-    if constexpr (Format::kColumnsMax >= 16) {
-        for (; column + 16 <= end; column += 16) {
-            columns_step<Format, 16>(packed, blocks, x, column, block, sums);
+    for (; column + kColumns <= end; column += kColumns) {
+        columns_step<Format, kColumns>(packed, blocks, x, column, block, sums);
+    }
+    if constexpr (kColumns > 1) {
+        if (column < end) {
+            multiply_columns<Format, kColumns - 1>(packed, blocks, x, column, end, block, sums);
         }
-    }
-    if constexpr (Format::kColumnsMax >= 8) {
-        for (; column + 8 <= end; column += 8) {
-            columns_step<Format, 8>(packed, blocks, x, column, block, sums);
-        }
-    }
-    for (; column + 4 <= end; column += 4) {
-        columns_step<Format, 4>(packed, blocks, x, column, block, sums);
-    }
-    for (; column + 2 <= end; column += 2) {
-        columns_step<Format, 2>(packed, blocks, x, column, block, sums);
-    }
-    for (; column < end; ++column) {
-        columns_step<Format, 1>(packed, blocks, x, column, block, sums);
     }
 }
 
