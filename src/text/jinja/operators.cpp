@@ -1,5 +1,6 @@
 // Arithmetic, and what + * % mean for text and lists.
 
+#include <algorithm>
 #include <cmath>
 
 #include "text/jinja/builtins.h"
@@ -154,9 +155,18 @@ Outcome<Value> repeat(Runtime& rt, const Value& what, Whole times) {
             return raise_text(kTemplateLimit, "the template makes too much text");
         }
         WEIR_TRY(rt.charge_bytes(bytes * count));
+        if (bytes == 0) {
+            return what;
+        }
+        constexpr size_t kChunkBytes = 4096;  // many short pieces cost more than their bytes
+        const size_t each = std::min(count, 1 + kChunkBytes / bytes);
+        MarkedText chunk;
+        for (size_t i = 0; i < each; ++i) {
+            chunk.append(what.text());
+        }
         TextBuilder out(rt);
-        for (size_t i = 0; i < count && bytes != 0; ++i) {
-            out.append(what.text());
+        for (size_t left = count; left > 0; left -= std::min(left, each)) {
+            out.append(chunk, 0, std::min(left, each) * bytes);
         }
         return out.finish(what.str().markup);
     }

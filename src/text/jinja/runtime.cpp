@@ -93,9 +93,12 @@ void TextBuilder::fill(std::string_view bytes, size_t times, Trust trust) {
         full_ = true;
         return;
     }
-    for (size_t i = 0; i < times && !full_; ++i) {
-        append(bytes, trust);
+    std::string filled;
+    filled.reserve(bytes.size() * times);
+    for (size_t i = 0; i < times; ++i) {
+        filled += bytes;
     }
+    append(filled, trust);
 }
 
 Outcome<void> TextBuilder::check() const {
