@@ -146,7 +146,8 @@ TEST(Decoder, BothFileFormatsGiveTheSameBits) {
             const TemporaryFolder folder;
             testing::write_tiny_folder(model, folder.path(), 2);
             Runner from_folder(*ModelSource::open(folder.path()), plain(), 1);
-            Runner from_gguf(InMemory(model).source, plain(), 1);
+            const InMemory gguf(model);
+            Runner from_gguf(gguf.source, plain(), 1);
             const auto tokens = some_tokens(20, model.vocabulary, 6);
             EXPECT_TRUE(same_bits(from_folder.logits(tokens, 20), from_gguf.logits(tokens, 20)))
                 << case_name(model);
