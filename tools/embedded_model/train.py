@@ -27,9 +27,10 @@ from model import Llama, ModelConfig
 from tokenizer import encode_all, train_tokenizer
 
 SEED = 3
-STEPS = 2200
+STEPS = 1700
 BATCH_TOKENS = 6144
-DIALOGUES_PER_EPOCH = 8000
+DIALOGUES_EARLY, DIALOGUES_LATE = 8_000, 20_000  # an epoch: English first, then what users try
+LATE_FROM_EPOCH = 3
 SORTED_TOGETHER = 2000  # texts; rows of a batch have similar lengths, batches come in any order
 WARMUP_STEPS = 40
 DECAY_SHARE = 0.35
@@ -81,7 +82,8 @@ def rate_at(step: int, steps: int) -> float:
 def epoch_batches(problems: list[Problem], tokenizer: Tokenizer, epoch: int, context: int):
     """All batches of an epoch, a function of its number alone."""
     seed = SEED * 1000 + epoch
-    rows = encode_all(tokenizer, epoch_texts(problems, seed, DIALOGUES_PER_EPOCH))
+    dialogues = DIALOGUES_EARLY if epoch < LATE_FROM_EPOCH else DIALOGUES_LATE
+    rows = encode_all(tokenizer, epoch_texts(problems, seed, dialogues))
     batches: list[Batch] = []
     for start in range(0, len(rows), SORTED_TOGETHER):
         batch: Batch = []
@@ -177,17 +179,17 @@ class Trainer:
         self.tokens += sum(len(row) - 1 for row in batch)
         return loss.item()
 
-    def run(self, steps: int, dev_rows: list[list[int]]) -> None:
+    def run(self, steps: int, until: int, dev_rows: list[list[int]]) -> None:
         saved = started = time.monotonic()
         before = self.seconds
-        while self.step < steps:
+        while self.step < until:
             batches = epoch_batches(self.problems, self.tokenizer, self.epoch, self.config.context)
-            while self.position < len(batches) and self.step < steps:
+            while self.position < len(batches) and self.step < until:
                 loss = self.train_step(batches[self.position], steps)
                 self.position += 1
                 now = time.monotonic()
                 self.seconds = before + now - started
-                if self.step % 10 == 0 or self.step == steps:
+                if self.step % 10 == 0:
                     self.note(loss, dev_rows if self.step % DEV_EVERY == 0 else None)
                 if now - saved > CHECKPOINT_SECONDS:
                     self.save()
@@ -208,7 +210,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="GSM8K's training set, JSON lines")
     parser.add_argument("--state", required=True, type=Path, help="folder for checkpoints")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, default=STEPS, help="at which the rate reaches zero")
+    parser.add_argument("--until", type=int, help="stop after so many steps")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
@@ -218,7 +221,7 @@ def main() -> None:
     dev_rows = encode_all(tokenizer, [render(problem_conversation(problem)) for problem in dev])
     trainer = Trainer(arguments.state, train, tokenizer)
     trainer.load()
-    trainer.run(arguments.steps, dev_rows)
+    trainer.run(arguments.steps, arguments.until or arguments.steps, dev_rows)
 
 
 if __name__ == "__main__":
