@@ -81,6 +81,10 @@ class Engine {
     kv::KvUsage kv_usage() const;                 // only without run()
     const kv::PrefixStats& prefix_stats() const;  // only without run()
     void drop_prefixes();                         // only without run()
+    // As if memory had run out: whoever runs gives its blocks back and waits again. Only without
+    // run(); for tests of promise 2.
+    void preempt_all();
+    // only without run()
 
   private:
     struct Impl;

@@ -46,6 +46,7 @@ Result<void> validate(const chat::SamplingParams& params, uint32_t token_ids_end
 // Memory that sampling needs and that outlives one call, one per engine thread.
 struct SamplerScratch {
     std::vector<float> weights;
+    std::vector<float> adjusted;
     std::vector<TokenId> candidates;
 };
 
@@ -56,7 +57,7 @@ struct SamplerScratch {
 //   2. repetition penalty (tokens of prompt and answer; Keskar et al. 2019: positive logits are
 //      divided, negative ones multiplied), then frequency and presence penalty (answer only)
 //   3. logit bias
-//   4. temperature 0: the largest logit, ties to the smallest token id
+//   4. temperature 0 (below 1e-5): the largest logit, ties to the smallest token id
 //   5. otherwise: divide by the temperature; min-p; top-k; top-p over what top-k left
 //   6. draw: the tokens that are left, in order of token id, share [0, 1) by their probabilities;
 //      the one that holds keyed_uniform(seed, choice, position) is chosen
@@ -77,7 +78,7 @@ class Sampler {
                                 SamplerScratch& scratch);
 
   private:
-    void penalize(std::span<float> logits) const;
+    void adjust(std::span<float> logits) const;
 
     float temperature_;
     float top_p_;
@@ -92,6 +93,7 @@ class Sampler {
     uint64_t seed_;
     uint32_t choice_;
     uint32_t token_ids_end_;
+    bool counts_;  // a penalty is set
     struct Seen {
         bool in_prompt = false;
         uint32_t in_answer = 0;

@@ -84,10 +84,12 @@ struct BatchPlan {
     std::vector<SequenceId> preempted;
     std::vector<SequenceId> admitted;  // each has a slice
     std::vector<PlannedSlice> slices;  // decodes, then unfinished prompts, then new ones
+    // Runs alone and finds no block all the same: must be given up. Admission prevents it.
+    std::vector<SequenceId> impossible;
     uint32_t tokens = 0;
     uint64_t keys = 0;
 
-    bool empty() const { return slices.empty() && preempted.empty(); }
+    bool empty() const { return slices.empty() && preempted.empty() && impossible.empty(); }
 };
 
 // Decides how many tokens of which sequence the next step computes. There is no prefill and no

@@ -85,6 +85,13 @@ void SequenceState::restore(std::span<PrefixNode* const> path) {
     }
 }
 
+uint32_t SequenceState::covered() const {
+    if (tables_.empty()) {
+        return UINT32_MAX;  // needs none
+    }
+    return static_cast<uint32_t>(tables_[0].blocks.size()) * owner_.cache->spec_.block_tokens;
+}
+
 uint32_t SequenceState::blocks_needed(uint32_t tokens) const {
     const uint32_t wanted = blocks_for(owner_.cache->spec_, tokens);
     uint32_t needed = 0;

@@ -44,10 +44,15 @@ class SequenceState {
     uint32_t position() const { return position_; }                // tokens computed
     uint32_t restored_tokens() const { return restored_tokens_; }  // of them, found in the tree
 
+    // Positions that the blocks held have room for, from 0 on.
+    uint32_t covered() const;
     // Blocks that reserve(tokens) would take.
     uint32_t blocks_needed(uint32_t tokens) const;
     // Blocks that would become available if this sequence went away now.
     uint32_t reclaimable_blocks() const;
+
+    // Gives back the blocks that a window has passed; reserve() begins with it.
+    void drop_passed_blocks();
 
     // Drops the blocks that a window has passed, and makes room for positions below `tokens`.
     // False: the pool is exhausted; nothing was taken.
@@ -94,7 +99,6 @@ class SequenceState {
     };
 
     void restore(std::span<PrefixNode* const> path);
-    void drop_passed_blocks();
     bool own_tail_block();
     void leave_path(uint32_t blocks);
     void keep_checkpoint(PrefixNode& node, Checkpoint kind);

@@ -52,6 +52,10 @@ class FakeProvider:
 
     def close(self):
         self.open = False
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # ends the accept that waits on it
+        except OSError:
+            pass
         self.listener.close()
 
     @property

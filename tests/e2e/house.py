@@ -34,7 +34,8 @@ class House:
             raise RuntimeError("weir serve did not start: " + self.log.read())
         self.port = int(found[1])
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
+        self.reader.start()
 
     def __enter__(self):
         return self
@@ -50,6 +51,8 @@ class House:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
         self.log.close()
         shutil.rmtree(self.home, ignore_errors=True)
 

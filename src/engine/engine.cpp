@@ -1,0 +1,307 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "engine/core.h"
+
+namespace weir::engine {
+namespace {
+
+// Of the KV memory, what recurrent checkpoints may take at most, beside one slot a sequence.
+constexpr uint64_t kCheckpointShare = 4;
+constexpr uint32_t kCheckpointsPerSequence = 4;
+
+Result<kv::KvLimits> divide_memory(const kv::StateSpec& spec, uint32_t sequences_max,
+                                   uint64_t kv_bytes) {
+    kv::KvLimits limits;
+    uint64_t left = kv_bytes;
+    if (spec.recurrent_bytes > 0) {
+        WEIR_TRY_ASSIGN(const uint64_t slot, kv::reserved_bytes(spec, {.recurrent_slots = 1}));
+        const uint64_t checkpoints = std::min<uint64_t>(
+            kv_bytes / kCheckpointShare / slot, uint64_t{kCheckpointsPerSequence} * sequences_max);
+        const uint64_t slots = sequences_max + checkpoints;
+        if (slots > left / slot) {
+            return invalid_argument("kv_bytes", "{} bytes do not hold the state of {} sequences",
+                                    kv_bytes, sequences_max);
+        }
+        limits.recurrent_slots = static_cast<uint32_t>(slots);
+        left -= slots * slot;
+    }
+    if (!spec.groups.empty()) {
+        limits.blocks = static_cast<uint32_t>(
+            std::min<uint64_t>(left / kv::pool_block_bytes(spec), UINT32_MAX / 2));
+    }
+    return limits;
+}
+
+// The longest sequence, up to `most`, that the blocks hold.
+uint32_t longest_sequence(const kv::StateSpec& spec, const kv::KvLimits& limits,
+                          uint32_t batch_tokens_max, uint32_t most) {
+    uint32_t low = 0;
+    uint32_t high = most;
+    while (low < high) {
+        const uint32_t middle = high - (high - low) / 2;
+        if (kv::worst_case_blocks(spec, middle, batch_tokens_max) <= limits.blocks) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return low;
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const model::ModelInfo& info, const kv::StateSpec& spec,
+                               uint32_t model_batch_tokens_max, const EngineConfig& config) {
+    WEIR_TRY(kv::validate(spec));
+    const SchedulerConfig limits = scheduler_config(config, spec, model_batch_tokens_max);
+    WEIR_TRY(limits.validate());
+    MemoryPlan plan;
+    WEIR_TRY_ASSIGN(plan.limits, divide_memory(spec, limits.sequences_max, config.kv_bytes));
+    WEIR_TRY_ASSIGN(plan.kv_bytes, kv::reserved_bytes(spec, plan.limits));
+    const auto logits =
+        checked_mul(uint64_t{limits.logit_rows_max} * sizeof(float), info.vocabulary);
+    if (!logits) {
+        return invalid_argument("prompt_logit_rows", "the rows do not fit any memory");
+    }
+    plan.logits_bytes = *logits;
+    const uint32_t wanted = config.context_tokens == 0
+                                ? info.context_tokens
+                                : std::min(config.context_tokens, info.context_tokens);
+    plan.kv_tokens =
+        longest_sequence(spec, plan.limits, limits.batch_tokens_max, info.context_tokens);
+    plan.context_tokens = std::min(wanted, plan.kv_tokens);
+    if (plan.context_tokens < 2) {
+        return invalid_argument("kv_bytes", "{} bytes do not hold a sequence of two tokens",
+                                config.kv_bytes);
+    }
+    return plan;
+}
+
+struct Engine::Impl {
+    Impl(model::Model& model, const EngineConfig& engine_config, const MemoryPlan& memory_plan,
+         std::unique_ptr<kv::KvCache> kv, const Clock& used_clock, metrics::Registry& registry)
+        : config(engine_config),
+          memory(memory_plan),
+          vocabulary(model.info().vocabulary),
+          clock(used_clock),
+          core(model, engine_config, memory_plan, std::move(kv), used_clock,
+               EngineMetrics(registry)) {}
+
+    // The engine's thread: steps while there is something to do, then parks.
+    void loop() {
+        for (;;) {
+            {
+                std::unique_lock lock(mutex);
+                wake.wait(lock, [&] {
+                    return !inbox.empty() || cancel_all || !core.is_idle() ||
+                           (closing && core.is_idle());
+                });
+                if (cancel_all || (closing && inbox.empty() && core.is_idle())) {
+                    break;
+                }
+            }
+            turn();
+        }
+        end_all();
+        const std::scoped_lock lock(mutex);
+        stopped = true;
+        drained.notify_all();
+    }
+
+    bool turn() {
+        std::vector<Arrival> arrivals;
+        {
+            const std::scoped_lock lock(mutex);
+            arrivals.swap(inbox);
+        }
+        bool did_something = false;
+        try {
+            for (Arrival& arrival : arrivals) {
+                core.admit(std::move(arrival));
+            }
+            did_something = core.step();
+        } catch (const std::exception& exception) {
+            // Only memory can run out here. Whoever runs ends; the engine goes on.
+            log(LogLevel::Error, "the engine's step failed: {}", exception.what());
+            core.fail_all(make_error(ErrorCode::ResourceExhausted, "out of memory"));
+            did_something = true;
+        }
+        const size_t waiting_now = core.waiting();
+        const std::scoped_lock lock(mutex);
+        waiting = waiting_now;
+        for (const Arrival& arrival : inbox) {
+            waiting += arrival.generation.choice_count();
+        }
+        return did_something;
+    }
+
+    void end_all() {
+        std::vector<Arrival> arrivals;
+        {
+            const std::scoped_lock lock(mutex);
+            arrivals.swap(inbox);
+        }
+        const Error error = make_error(ErrorCode::Unavailable, "the engine is shutting down");
+        for (const Arrival& arrival : arrivals) {
+            arrival.sink->on_failed(error);
+        }
+        core.fail_all(error);
+    }
+
+    Result<void> check(const Generation& generation) const;
+
+    const EngineConfig config;
+    const MemoryPlan memory;
+    const uint32_t vocabulary;
+    const Clock& clock;
+    Core core;  // the engine's thread's
+
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::condition_variable drained;
+    std::vector<Arrival> inbox;  // these are guarded by mutex
+    size_t waiting = 0;          // sequences that do not run, inbox included
+    bool closing = false;
+    bool cancel_all = false;
+    bool stopped = false;
+    std::thread thread;
+};
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<Engine>> Engine::create(model::Model& model, const EngineConfig& config,
+                                               const Clock& clock, metrics::Registry& registry) {
+    if (config.token_ids_end > model.info().vocabulary) {
+        return invalid_argument("token_ids_end", "the tokenizer has {} tokens, the model {}",
+                                config.token_ids_end, model.info().vocabulary);
+    }
+    WEIR_TRY_ASSIGN(const MemoryPlan plan, plan_memory(model.info(), model.state_spec(),
+                                                       model.batch_tokens_max(), config));
+    WEIR_TRY_ASSIGN(auto kv, kv::KvCache::create(model.state_spec(), plan.limits));
+    return std::unique_ptr<Engine>(
+        new Engine(std::make_unique<Impl>(model, config, plan, std::move(kv), clock, registry)));
+}
+
+Engine::~Engine() {
+    shutdown(std::chrono::milliseconds{0});
+}
+
+const MemoryPlan& Engine::memory() const {
+    return impl_->memory;
+}
+
+uint32_t Engine::token_ids_end() const {
+    return impl_->config.token_ids_end == 0 ? impl_->vocabulary : impl_->config.token_ids_end;
+}
+
+Result<void> Engine::Impl::check(const Generation& generation) const {
+    const uint32_t ids_end = config.token_ids_end == 0 ? vocabulary : config.token_ids_end;
+    WEIR_TRY(validate(generation.sampling, ids_end));
+    if (generation.prompts.empty() || generation.choices_each == 0 ||
+        generation.choices_each > kChoicesMax ||
+        generation.prompts.size() > config.waiting_max / generation.choices_each) {
+        return invalid_argument("prompt", "{} prompts of {} choices; {} fit the queue",
+                                generation.prompts.size(), generation.choices_each,
+                                config.waiting_max);
+    }
+    if (generation.prompt_logprobs.value_or(0) > kLogprobsMax) {
+        return invalid_argument("logprobs", "at most {} are allowed", kLogprobsMax);
+    }
+    if (generation.prompt_logprobs && config.prompt_logit_rows == 0) {
+        return invalid_argument("logprobs", "this model gives none of its prompt");
+    }
+    for (const auto& prompt : generation.prompts) {
+        if (prompt.empty()) {
+            return invalid_argument("prompt", "is empty");
+        }
+        const uint64_t asked = generation.sampling.tokens_max.value_or(1);
+        if (prompt.size() + asked > memory.context_tokens) {
+            auto refused = invalid_argument(
+                "prompt",
+                "This model's maximum context length is {} tokens. However, the prompt has {} "
+                "tokens and {} more were to be generated.",
+                memory.context_tokens, prompt.size(), asked);
+            return std::unexpected(
+                std::move(refused).error().with_reason("context_length_exceeded"));
+        }
+        for (const TokenId token : prompt) {
+            if (token >= ids_end) {
+                return invalid_argument("prompt", "there is no token {}; ids end at {}", token,
+                                        ids_end);
+            }
+        }
+    }
+    return {};
+}
+
+Result<void> Engine::submit(Generation generation, std::shared_ptr<GenerationSink> sink,
+                            std::stop_token cancel) {
+    WEIR_TRY(impl_->check(generation));
+    const size_t choices = generation.choice_count();
+    Arrival arrival{std::move(generation), std::move(sink), std::move(cancel), impl_->clock.now()};
+    {
+        const std::scoped_lock lock(impl_->mutex);
+        if (impl_->closing) {
+            return fail(ErrorCode::Unavailable, "the engine is shutting down");
+        }
+        if (impl_->waiting + choices > impl_->config.waiting_max) {
+            auto error = make_error(ErrorCode::Overloaded, "the inference queue is full");
+            error.retry_after = std::chrono::seconds{1};
+            return std::unexpected(std::move(error));
+        }
+        impl_->waiting += choices;
+        impl_->inbox.push_back(std::move(arrival));
+    }
+    impl_->wake.notify_one();
+    return {};
+}
+
+void Engine::run() {
+    WEIR_ASSERT(!impl_->thread.joinable());
+    impl_->thread = std::thread([impl = impl_.get()] { impl->loop(); });
+}
+
+void Engine::shutdown(std::chrono::milliseconds drain) {
+    std::unique_lock lock(impl_->mutex);
+    impl_->closing = true;
+    if (!impl_->thread.joinable()) {
+        lock.unlock();
+        impl_->end_all();
+        return;
+    }
+    impl_->wake.notify_one();
+    impl_->drained.wait_for(lock, drain, [&] { return impl_->stopped; });
+    impl_->cancel_all = true;
+    lock.unlock();
+    impl_->wake.notify_one();
+    impl_->thread.join();
+}
+
+bool Engine::step() {
+    return impl_->turn();
+}
+kv::KvUsage Engine::kv_usage() const {
+    return impl_->core.kv().usage();
+}
+const kv::PrefixStats& Engine::prefix_stats() const {
+    return impl_->core.kv().stats();
+}
+void Engine::preempt_all() {
+    impl_->core.preempt_all();
+}
+void Engine::drop_prefixes() {
+    impl_->core.kv().drop_prefixes();
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,493 @@
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include <atomic>
+#include <condition_variable>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <vector>
+
+#include "engine/testing/fake_model.h"
+#include "engine/testing/recording_sink.h"
+
+namespace weir::engine {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::FakeModel;
+using testing::FakeModelOptions;
+using ::testing::HasSubstr;
+using testing::RecordingSink;
+
+Generation asking(std::vector<TokenId> prompt, uint32_t tokens_max) {
+    Generation generation;
+    generation.prompts = {std::move(prompt)};
+    generation.sampling.tokens_max = tokens_max;
+    generation.seed = 42;
+    return generation;
+}
+
+std::vector<TokenId> counting(uint32_t count) {
+    std::vector<TokenId> tokens(count);
+    for (uint32_t i = 0; i < count; ++i) {
+        tokens[i] = (i * 7 + 3) % 40;
+    }
+    return tokens;
+}
+
+// An engine over a fake model, stepped by the test.
+struct Fixture {
+    explicit Fixture(const FakeModelOptions& options = {}, EngineConfig config = small())
+        : model(options), engine(Engine::create(model, config, clock, registry).value()) {}
+
+    static EngineConfig small() {
+        EngineConfig config;
+        config.kv_bytes = 64 * 64;  // 64 blocks of 4 tokens (one rounded up to 64 bytes)
+        config.sequences_max = 8;
+        config.waiting_max = 64;
+        return config;
+    }
+
+    std::shared_ptr<RecordingSink> submit(Generation generation, std::stop_token cancel = {}) {
+        auto sink = std::make_shared<RecordingSink>(generation.choice_count());
+        const auto submitted = engine->submit(std::move(generation), sink, std::move(cancel));
+        EXPECT_TRUE(submitted) << submitted.error().message;
+        return sink;
+    }
+
+    void run_until_idle() {
+        for (int steps = 0; engine->step(); ++steps) {
+            ASSERT_LT(steps, 20'000);
+        }
+    }
+
+    void expect_no_leak() {
+        EXPECT_EQ(engine->kv_usage().blocks_used(), 0u);
+        engine->drop_prefixes();
+        const kv::KvUsage usage = engine->kv_usage();
+        EXPECT_EQ(usage.blocks_free, usage.blocks_total);
+        EXPECT_EQ(usage.recurrent_free, usage.recurrent_total);
+    }
+
+    ManualClock clock;
+    metrics::Registry registry;
+    FakeModel model;
+    std::unique_ptr<Engine> engine;
+};
+
+TEST(Engine, AnswersAndCounts) {
+    Fixture fixture;
+    const auto sink = fixture.submit(asking(counting(10), 5));
+    fixture.run_until_idle();
+    ASSERT_TRUE(sink->usage());
+    EXPECT_EQ(sink->choices()[0].tokens.size(), 5u);
+    EXPECT_EQ(sink->choices()[0].reason, chat::FinishReason::Length);
+    EXPECT_EQ(sink->usage()->prompt_tokens, 10u);
+    EXPECT_EQ(sink->usage()->completion_tokens, 5u);
+    EXPECT_EQ(sink->usage()->cached_tokens, 0u);
+    const std::string text = fixture.registry.text();
+    EXPECT_THAT(text, HasSubstr("vllm:prompt_tokens_total 10\n"));
+    EXPECT_THAT(text, HasSubstr("vllm:generation_tokens_total 5\n"));
+    EXPECT_THAT(text, HasSubstr("vllm:request_success_total{finished_reason=\"length\"} 1\n"));
+    EXPECT_THAT(text, HasSubstr("vllm:time_to_first_token_seconds_count 1\n"));
+    EXPECT_THAT(text, HasSubstr("vllm:inter_token_latency_seconds_count 4\n"));
+    fixture.expect_no_leak();
+}
+
+TEST(Engine, ReusesAPrefixAndSaysSo) {
+    Fixture fixture;
+    fixture.submit(asking(counting(21), 2));
+    fixture.run_until_idle();
+    const uint64_t before = fixture.model.tokens_computed();
+    const auto sink = fixture.submit(asking(counting(21), 2));
+    fixture.run_until_idle();
+    EXPECT_EQ(sink->usage()->cached_tokens, 20u);
+    EXPECT_EQ(fixture.model.tokens_computed() - before, 1u + 1u);
+    EXPECT_EQ(fixture.engine->prefix_stats().hit_tokens, 20u);
+}
+
+TEST(Engine, TE1_TenantsDoNotSeeEachOthersPrefixes) {
+    Fixture fixture;
+    Generation mine = asking(counting(21), 2);
+    mine.tenant = "a";
+    fixture.submit(mine);
+    fixture.run_until_idle();
+    mine.tenant = "b";
+    const auto sink = fixture.submit(mine);
+    fixture.run_until_idle();
+    EXPECT_EQ(sink->usage()->cached_tokens, 0u);
+}
+
+TEST(Engine, ChoicesShareThePromptsBlocks) {
+    Fixture fixture;
+    Generation generation = asking(counting(41), 4);
+    generation.choices_each = 6;
+    generation.sampling.choices = 6;
+    const auto sink = fixture.submit(generation);
+    fixture.run_until_idle();
+    ASSERT_TRUE(sink->usage());
+    EXPECT_EQ(sink->usage()->prompt_tokens, 41u);
+    EXPECT_EQ(sink->usage()->completion_tokens, 24u);
+    EXPECT_EQ(fixture.model.tokens_computed(), 41u + 5 * 1 + 6 * 3);
+    EXPECT_NE(sink->choices()[0].tokens, sink->choices()[1].tokens);
+    fixture.expect_no_leak();
+}
+
+TEST(Engine, EndsAtEndTokensUnlessTold) {
+    Fixture fixture;
+    Generation generation = asking(counting(9), 30);
+    const auto free = fixture.submit(generation);
+    fixture.run_until_idle();
+    const auto& said = free->choices()[0].tokens;
+    const TokenId end = said[5];
+    const auto first = static_cast<size_t>(std::find(said.begin(), said.end(), end) - said.begin());
+
+    generation.end_tokens = {end};
+    const auto ended = fixture.submit(generation);
+    generation.sampling.ignore_eos = true;
+    const auto ignored = fixture.submit(generation);
+    generation.sampling.stop_token_ids = {end};
+    const auto stopped = fixture.submit(generation);
+    fixture.run_until_idle();
+    EXPECT_EQ(ended->choices()[0].tokens.size(), first);
+    EXPECT_EQ(ended->choices()[0].reason, chat::FinishReason::Stop);
+    EXPECT_EQ(ended->usage()->completion_tokens, first + 1);
+    EXPECT_EQ(ignored->choices()[0].tokens, said);
+    EXPECT_EQ(stopped->choices()[0].tokens.size(), first);
+}
+
+TEST(Engine, StopsWhenTheSinkSaysSo) {
+    Fixture fixture;
+    auto sink = std::make_shared<RecordingSink>(1);
+    sink->stop_after = 3;
+    ASSERT_TRUE(fixture.engine->submit(asking(counting(9), 30), sink, {}));
+    fixture.run_until_idle();
+    EXPECT_EQ(sink->choices()[0].tokens.size(), 3u);
+    EXPECT_EQ(sink->choices()[0].reason, chat::FinishReason::Stop);
+}
+
+TEST(Engine, WithoutALimitGoesToTheContextsEnd) {
+    FakeModelOptions options;
+    options.context_tokens = 50;
+    Fixture fixture(options);
+    Generation generation = asking(counting(10), 0);
+    generation.sampling.tokens_max.reset();
+    const auto sink = fixture.submit(generation);
+    fixture.run_until_idle();
+    EXPECT_EQ(sink->choices()[0].tokens.size(), 40u);
+    EXPECT_EQ(sink->choices()[0].reason, chat::FinishReason::Length);
+}
+
+TEST(Engine, AP4_NoTokensAtAllIsAnAnswer) {
+    Fixture fixture;
+    Generation generation = asking(counting(10), 0);
+    generation.prompt_logprobs = 2;
+    const auto sink = fixture.submit(generation);
+    fixture.run_until_idle();
+    ASSERT_TRUE(sink->usage());
+    EXPECT_EQ(sink->usage()->completion_tokens, 0u);
+    EXPECT_EQ(sink->choices()[0].reason, chat::FinishReason::Length);
+    ASSERT_EQ(sink->prompt_logprobs().size(), 1u);
+    ASSERT_EQ(sink->prompt_logprobs()[0].size(), 9u);
+    EXPECT_EQ(sink->prompt_logprobs()[0][0].top.size(), 2u);
+}
+
+TEST(Engine, PromptLogprobsDoNotDependOnTheCacheOrOnChunks) {
+    Fixture fixture;
+    Generation generation = asking(counting(40), 3);
+    fixture.submit(generation);
+    fixture.run_until_idle();
+    generation.prompt_logprobs = 0;
+    const auto one = fixture.submit(generation);
+    fixture.run_until_idle();
+    EngineConfig config = Fixture::small();
+    config.prompt_logit_rows = 3;
+    Fixture other({}, config);
+    const auto two = other.submit(generation);
+    other.run_until_idle();
+    ASSERT_EQ(one->prompt_logprobs()[0].size(), 39u);
+    ASSERT_EQ(two->prompt_logprobs()[0].size(), 39u);
+    for (size_t i = 0; i < 39; ++i) {
+        EXPECT_EQ(one->prompt_logprobs()[0][i].logprob, two->prompt_logprobs()[0][i].logprob);
+    }
+    EXPECT_EQ(one->usage()->cached_tokens, 0u);
+}
+
+TEST(Engine, AP5_RefusesWhatCanNeverFit) {
+    FakeModelOptions options;
+    options.context_tokens = 100;
+    Fixture fixture(options);
+    auto sink = std::make_shared<RecordingSink>(1);
+    for (const auto& [prompt, tokens] : {std::pair{101u, 1u}, std::pair{60u, 41u}}) {
+        const auto refused = fixture.engine->submit(asking(counting(prompt), tokens), sink, {});
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().code, ErrorCode::InvalidArgument);
+        EXPECT_EQ(refused.error().reason, "context_length_exceeded");
+        EXPECT_THAT(refused.error().message, HasSubstr("maximum context length is 100 tokens"));
+    }
+    EXPECT_TRUE(fixture.engine->submit(asking(counting(60), 40), sink, {}));
+}
+
+TEST(Engine, AcceptsNoMoreContextThanItsMemoryHolds) {
+    EngineConfig config = Fixture::small();
+    config.kv_bytes = 10 * 64;
+    Fixture fixture({}, config);
+    EXPECT_EQ(fixture.engine->context_tokens(), 40u);
+    const auto sink = fixture.submit(asking(counting(30), 10));
+    fixture.run_until_idle();
+    EXPECT_EQ(sink->choices()[0].tokens.size(), 10u);
+}
+
+TEST(Engine, AP3_AP6_RefusesTokensThatDoNotExist) {
+    Fixture fixture;
+    auto sink = std::make_shared<RecordingSink>(1);
+    EXPECT_FALSE(fixture.engine->submit(asking({1, 40}, 1), sink, {}));
+    EXPECT_FALSE(fixture.engine->submit(asking({}, 1), sink, {}));
+    EXPECT_FALSE(sink->is_over());
+}
+
+TEST(Engine, AFullQueueIsOverload) {
+    EngineConfig config = Fixture::small();
+    config.waiting_max = 3;
+    Fixture fixture({}, config);
+    std::vector<std::shared_ptr<RecordingSink>> sinks;
+    for (int i = 0; i < 3; ++i) {
+        sinks.push_back(fixture.submit(asking(counting(5), 2)));
+    }
+    auto sink = std::make_shared<RecordingSink>(1);
+    const auto refused = fixture.engine->submit(asking(counting(5), 2), sink, {});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::Overloaded);
+    fixture.run_until_idle();
+    EXPECT_TRUE(fixture.engine->submit(asking(counting(5), 2), sink, {}));
+}
+
+TEST(Engine, WhoWaitsTooLongIsTold) {
+    EngineConfig config = Fixture::small();
+    config.sequences_max = 1;
+    config.queue_wait_max = std::chrono::milliseconds{100};
+    Fixture fixture({}, config);
+    const auto first = fixture.submit(asking(counting(5), 50));
+    const auto second = fixture.submit(asking(counting(5), 50));
+    fixture.engine->step();
+    fixture.clock.advance(std::chrono::milliseconds{101});
+    fixture.engine->step();
+    ASSERT_TRUE(second->error());
+    EXPECT_EQ(second->error()->code, ErrorCode::Overloaded);
+    EXPECT_FALSE(second->has_started());
+    fixture.run_until_idle();
+    EXPECT_TRUE(first->usage());
+}
+
+TEST(Engine, AP10_CancellationFreesItsBlocksWithinOneStep) {
+    for (const bool recurrent : {false, true}) {
+        FakeModelOptions options;
+        options.recurrent = recurrent;
+        Fixture fixture(options);
+        std::stop_source cancel;
+        const auto sink = fixture.submit(asking(counting(40), 50), cancel.get_token());
+        for (int i = 0; i < 8; ++i) {
+            fixture.engine->step();
+        }
+        EXPECT_GT(fixture.engine->kv_usage().blocks_used(), 0u);
+        cancel.request_stop();
+        const uint64_t passes = fixture.model.passes();
+        fixture.engine->step();
+        EXPECT_EQ(fixture.model.passes(), passes);
+        ASSERT_TRUE(sink->error());
+        EXPECT_EQ(sink->error()->code, ErrorCode::Cancelled);
+        fixture.expect_no_leak();
+    }
+}
+
+TEST(Engine, ARowOfNaNEndsOnlyItsOwnRequest) {
+    Fixture fixture;
+    fixture.model.on_row = [](const model::SequenceSlice& slice, uint32_t position,
+                              std::span<float> row) {
+        if (position == 12 && slice.tokens.back() != 0 && slice.position == 12) {
+            row[7] = position == 12 ? std::numeric_limits<float>::quiet_NaN() : row[7];
+        }
+    };
+    const auto bad = fixture.submit(asking(counting(10), 8));
+    const auto good = fixture.submit(asking(counting(20), 8));
+    fixture.run_until_idle();
+    ASSERT_TRUE(bad->error());
+    EXPECT_EQ(bad->error()->code, ErrorCode::Internal);
+    EXPECT_TRUE(good->usage());
+    EXPECT_THAT(fixture.registry.text(), HasSubstr("vllm:corrupted_requests_total 1\n"));
+    fixture.expect_no_leak();
+}
+
+TEST(Engine, AnErrorOfTheModelEndsTheBatchNotTheEngine) {
+    Fixture fixture;
+    bool broken = true;
+    fixture.model.before_pass = [&](auto) -> Result<void> {
+        return broken ? Result<void>(weir::fail(ErrorCode::Internal, "broken")) : Result<void>();
+    };
+    const auto first = fixture.submit(asking(counting(10), 8));
+    fixture.engine->step();
+    ASSERT_TRUE(first->error());
+    broken = false;
+    const auto second = fixture.submit(asking(counting(10), 8));
+    fixture.run_until_idle();
+    EXPECT_TRUE(second->usage());
+    fixture.expect_no_leak();
+}
+
+// Seeded histories of arrivals and cancellations under memory that is far too small: everything
+// ends, nothing leaks, and whoever ends well says what it says alone.
+TEST(Engine, SurvivesAnyHistory) {
+    for (uint32_t seed = 0; seed < 40; ++seed) {
+        SCOPED_TRACE(seed);
+        std::mt19937 random(seed);
+        const auto draw = [&](uint32_t below) {
+            return static_cast<uint32_t>(random() % below);
+        };
+        FakeModelOptions options;
+        options.recurrent = draw(2) == 0;
+        options.window_tokens = draw(2) == 0 ? std::optional(3 + draw(12)) : std::nullopt;
+        EngineConfig config = Fixture::small();
+        config.kv_bytes = (24 + draw(40)) * 64;
+        config.sequences_max = 2 + draw(6);
+        config.prompt_tokens_min = 1 + draw(16);
+        config.checkpoint_tokens = 8;
+        if (options.recurrent) {
+            config.kv_bytes += 64 * 3 * config.sequences_max;
+        }
+        config.queue_wait_max = std::chrono::hours{1};
+        config.waiting_max = 128;
+        Fixture fixture(options, config);
+        struct One {
+            Generation generation;
+            std::shared_ptr<RecordingSink> sink;
+            std::stop_source cancel;
+        };
+        std::vector<One> all;
+        const uint32_t context = fixture.engine->context_tokens();
+        for (int step = 0; step < 400; ++step) {
+            if (draw(6) == 0 && all.size() < 30) {
+                Generation generation = asking(counting(1 + draw(context / 2)), 1 + draw(20));
+                generation.prompts[0].back() = draw(40);
+                generation.sampling.tokens_max =
+                    std::min(*generation.sampling.tokens_max,
+                             context - static_cast<uint32_t>(generation.prompts[0].size()));
+                generation.choices_each = generation.sampling.choices = 1 + draw(3);
+                generation.seed = seed;
+                all.push_back({generation, nullptr, {}});
+                all.back().sink = fixture.submit(generation, all.back().cancel.get_token());
+            }
+            if (draw(20) == 0 && !all.empty()) {
+                all[draw(static_cast<uint32_t>(all.size()))].cancel.request_stop();
+            }
+            fixture.engine->step();
+        }
+        fixture.run_until_idle();
+        fixture.expect_no_leak();
+        EngineConfig roomy = Fixture::small();
+        roomy.kv_bytes = 1 << 20;
+        Fixture alone(options, roomy);
+        for (const One& one : all) {
+            ASSERT_TRUE(one.sink->is_over());
+            if (one.sink->error()) {
+                ASSERT_EQ(one.sink->error()->code, ErrorCode::Cancelled);
+                continue;
+            }
+            const auto expected = alone.submit(one.generation);
+            alone.run_until_idle();
+            for (uint32_t choice = 0; choice < one.generation.choices_each; ++choice) {
+                ASSERT_EQ(one.sink->choices()[choice].tokens, expected->choices()[choice].tokens);
+            }
+        }
+    }
+}
+
+// A sink that another thread can wait for.
+class WaitingSink final : public GenerationSink {
+  public:
+    void on_started() override {}
+    Verdict on_token(uint32_t, const SampledToken&) override {
+        ++tokens;
+        return Verdict::Continue;
+    }
+    void on_choice_finished(uint32_t, chat::FinishReason) override {}
+    void on_finished(const chat::Usage&) override { end(std::nullopt); }
+    void on_failed(const Error& error) override { end(error.code); }
+    std::optional<ErrorCode> wait() {
+        std::unique_lock lock(mutex_);
+        over_.wait(lock, [&] { return is_over_; });
+        return error_;
+    }
+    std::atomic<int> tokens{0};
+
+  private:
+    void end(std::optional<ErrorCode> error) {
+        const std::scoped_lock lock(mutex_);
+        is_over_ = true;
+        error_ = error;
+        over_.notify_all();
+    }
+    std::mutex mutex_;
+    std::condition_variable over_;
+    bool is_over_ = false;
+    std::optional<ErrorCode> error_;
+};
+
+TEST(EngineThread, AnswersManyThreads) {
+    metrics::Registry registry;
+    FakeModel model({});
+    auto engine = Engine::create(model, Fixture::small(), system_clock(), registry).value();
+    engine->run();
+    std::vector<std::jthread> clients;
+    for (uint32_t client = 0; client < 4; ++client) {
+        clients.emplace_back([&engine, client] {
+            for (uint32_t i = 0; i < 10; ++i) {
+                const auto sink = std::make_shared<WaitingSink>();
+                std::stop_source cancel;
+                ASSERT_TRUE(
+                    engine->submit(asking(counting(5 + client + i), 6), sink, cancel.get_token()));
+                if (i % 3 == 2) {
+                    cancel.request_stop();
+                    sink->wait();
+                } else {
+                    EXPECT_EQ(sink->wait(), std::nullopt);
+                    EXPECT_EQ(sink->tokens, 6);
+                }
+            }
+        });
+    }
+    clients.clear();
+    engine->shutdown(std::chrono::seconds{10});
+    EXPECT_EQ(
+        engine->submit(asking(counting(5), 1), std::make_shared<WaitingSink>(), {}).error().code,
+        ErrorCode::Unavailable);
+    EXPECT_EQ(engine->kv_usage().blocks_used(), 0u);
+}
+
+TEST(EngineThread, ShutdownDrainsOrCancels) {
+    for (const bool drain : {true, false}) {
+        metrics::Registry registry;
+        FakeModel model({.context_tokens = 200});
+        EngineConfig config = Fixture::small();
+        auto engine = Engine::create(model, config, system_clock(), registry).value();
+        const auto sink = std::make_shared<WaitingSink>();
+        ASSERT_TRUE(engine->submit(asking(counting(5), drain ? 20 : 190), sink, {}));
+        engine->run();
+        engine->shutdown(drain ? std::chrono::milliseconds{60'000} : std::chrono::milliseconds{0});
+        const auto error = sink->wait();
+        if (drain) {
+            EXPECT_EQ(error, std::nullopt);
+            EXPECT_EQ(sink->tokens, 20);
+        } else {
+            EXPECT_TRUE(!error || *error == ErrorCode::Unavailable);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace weir::engine

@@ -1,0 +1,261 @@
+#include "engine/local_backend.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/utf8.h"
+#include "engine/answer.h"
+
+namespace weir::engine {
+namespace {
+
+Result<void> refuse_what_only_others_can(const chat::ChatRequest& request) {
+    if (request.response_format &&
+        request.response_format->kind != chat::ResponseFormat::Kind::Text) {
+        return std::unexpected(
+            make_error(ErrorCode::Unsupported, "this model answers in plain text only")
+                .with_field("response_format"));
+    }
+    const auto* const conversation = std::get_if<chat::Conversation>(&request.input);
+    if (conversation == nullptr) {
+        return {};
+    }
+    const bool may_call = !conversation->tool_choice ||
+                          conversation->tool_choice->mode != chat::ToolChoice::Mode::None;
+    if (!conversation->tools.empty() && may_call) {
+        return std::unexpected(
+            make_error(ErrorCode::Unsupported, "this model cannot call tools").with_field("tools"));
+    }
+    for (size_t i = 0; i < conversation->messages.size(); ++i) {
+        for (const chat::ContentPart& part : conversation->messages[i].content) {
+            if (part.kind != chat::ContentPart::Kind::Text &&
+                part.kind != chat::ContentPart::Kind::Refusal) {
+                return std::unexpected(
+                    make_error(ErrorCode::Unsupported, "this model reads text only")
+                        .with_field(fmt::format("messages[{}].content", i)));
+            }
+        }
+    }
+    return {};
+}
+
+std::chrono::local_seconds local_time(const Clock& clock) {
+    const std::time_t now = Clock::WallTime::clock::to_time_t(clock.wall());
+    std::tm parts{};
+    ::localtime_r(&now, &parts);
+    return std::chrono::local_seconds{
+        std::chrono::seconds{static_cast<int64_t>(now) + parts.tm_gmtoff}};
+}
+
+}  // namespace
+
+struct LocalBackend::Impl {
+    struct Job {
+        std::shared_ptr<const chat::ChatRequest> request;
+        std::shared_ptr<chat::ChatSink> sink;
+        std::stop_token cancel;
+    };
+
+    Result<void> check(const chat::ChatRequest& request) const;
+    Result<Answer::Setup> make_prompts(const Job& job) const;
+    Result<void> add_conversation(const chat::Conversation& conversation,
+                                  Answer::Setup& setup) const;
+    Result<void> add_raw(const chat::RawPrompts& raw, Answer::Setup& setup) const;
+    Result<void> hand_over(const Job& job) const;
+    void loop(const std::stop_token& stop);
+
+    Engine& engine;
+    const std::shared_ptr<const text::Tokenizer> tokenizer;
+    const std::shared_ptr<const text::ChatTemplate> chat_template;
+    const LocalBackendConfig config;
+    const Clock& clock;
+
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::deque<Job> jobs;  // guarded by mutex
+    std::jthread thread;   // last: it uses the rest
+};
+
+Result<void> LocalBackend::Impl::check(const chat::ChatRequest& request) const {
+    WEIR_TRY(refuse_what_only_others_can(request));
+    WEIR_TRY(validate(request.sampling, engine.token_ids_end()));
+    const auto* const raw = std::get_if<chat::RawPrompts>(&request.input);
+    const size_t prompts = raw == nullptr ? 1 : raw->prompts.size();
+    if (prompts == 0 || prompts > config.prompts_max) {
+        return invalid_argument("prompt", "{} prompts; 1 to {} are allowed", prompts,
+                                config.prompts_max);
+    }
+    const uint32_t each = request.sampling.best_of.value_or(request.sampling.choices);
+    if (each > config.choices_max / prompts) {
+        return invalid_argument(request.sampling.best_of ? "best_of" : "n",
+                                "{} prompts of {} choices; {} together are allowed", prompts, each,
+                                config.choices_max);
+    }
+    if (raw == nullptr) {
+        if (chat_template == nullptr) {
+            return std::unexpected(
+                make_error(ErrorCode::Unsupported, "this model has no chat template")
+                    .with_field("messages")
+                    .with_reason("no_chat_template"));
+        }
+        if (request.sampling.best_of) {
+            return invalid_argument("best_of", "is for completions only");
+        }
+    }
+    return {};
+}
+
+Result<void> LocalBackend::Impl::add_conversation(const chat::Conversation& conversation,
+                                                  Answer::Setup& setup) const {
+    WEIR_TRY_ASSIGN(const auto rendered,
+                    chat_template->render(conversation, text::ChatTemplate::GenerationPrompt::Yes,
+                                          local_time(clock)));
+    std::vector<text::Segment> segments;
+    for (const auto& segment : rendered.segments) {
+        segments.push_back({.text = segment.text, .trusted = segment.trusted});
+    }
+    WEIR_TRY_ASSIGN(auto tokens, tokenizer->encode_segments(segments));
+    setup.prompts.push_back(std::move(tokens));
+    return {};
+}
+
+// The caller of a completion writes the whole prompt, control tokens included.
+Result<void> LocalBackend::Impl::add_raw(const chat::RawPrompts& raw, Answer::Setup& setup) const {
+    for (const auto& prompt : raw.prompts) {
+        if (const auto* const ids = std::get_if<std::vector<TokenId>>(&prompt)) {
+            setup.prompts.push_back(*ids);
+            if (raw.echo) {
+                WEIR_TRY_ASSIGN(std::string text, tokenizer->decode(*ids, {.skip_special = true}));
+                setup.echo.push_back(utf8::to_valid(text));
+            }
+            continue;
+        }
+        const std::string& text = std::get<std::string>(prompt);
+        WEIR_TRY_ASSIGN(auto tokens,
+                        tokenizer->encode(text, {.parse_special = true, .add_special = true}));
+        if (tokens.empty() && tokenizer->bos()) {
+            tokens.push_back(*tokenizer->bos());  // an empty prompt begins a text
+        }
+        setup.prompts.push_back(std::move(tokens));
+        if (raw.echo) {
+            setup.echo.push_back(text);
+        }
+    }
+    return {};
+}
+
+Result<Answer::Setup> LocalBackend::Impl::make_prompts(const Job& job) const {
+    Answer::Setup setup{.request = job.request, .sink = job.sink, .tokenizer = tokenizer};
+    setup.started.model = config.model_name;
+    if (!config.system_fingerprint.empty()) {
+        setup.started.system_fingerprint = config.system_fingerprint;
+    }
+    const chat::SamplingParams& sampling = job.request->sampling;
+    setup.candidates_each = sampling.best_of.value_or(sampling.choices);
+    if (const auto* const raw = std::get_if<chat::RawPrompts>(&job.request->input)) {
+        WEIR_TRY(add_raw(*raw, setup));
+    } else {
+        WEIR_TRY(add_conversation(std::get<chat::Conversation>(job.request->input), setup));
+    }
+    return setup;
+}
+
+Result<void> LocalBackend::Impl::hand_over(const Job& job) const {
+    if (job.cancel.stop_requested()) {
+        return fail(ErrorCode::Cancelled, "the request was cancelled");
+    }
+    WEIR_TRY_ASSIGN(Answer::Setup setup, make_prompts(job));
+    Generation generation;
+    generation.prompts = setup.prompts;
+    generation.choices_each = setup.candidates_each;
+    generation.sampling = job.request->sampling;
+    generation.seed = job.request->sampling.seed ? *job.request->sampling.seed : random_u64();
+    const auto ends = tokenizer->end_of_generation();
+    generation.end_tokens.assign(ends.begin(), ends.end());
+    generation.tenant = job.request->tenant;
+    if (!setup.echo.empty()) {
+        generation.prompt_logprobs = job.request->sampling.logprobs;
+    }
+    const bool is_chat = std::holds_alternative<chat::Conversation>(job.request->input);
+    auto submitted = engine.submit(std::move(generation),
+                                   std::make_shared<Answer>(std::move(setup)), job.cancel);
+    if (!submitted && is_chat && submitted.error().field == "prompt") {
+        submitted.error().field = "messages";
+    }
+    return submitted;
+}
+
+void LocalBackend::Impl::loop(const std::stop_token& stop) {
+    for (;;) {
+        Job job;
+        {
+            std::unique_lock lock(mutex);
+            if (!wake.wait(lock, stop, [&] { return !jobs.empty(); })) {
+                return;
+            }
+            job = std::move(jobs.front());
+            jobs.pop_front();
+        }
+        Result<void> done;
+        try {
+            done = hand_over(job);
+        } catch (const std::exception& exception) {  // memory
+            log(LogLevel::Error, "a prompt could not be made: {}", exception.what());
+            done = fail(ErrorCode::ResourceExhausted, "out of memory");
+        }
+        if (!done) {
+            job.sink->on_event(std::move(done).error());
+        }
+    }
+}
+
+LocalBackend::LocalBackend(Engine& engine, std::shared_ptr<const text::Tokenizer> tokenizer,
+                           std::shared_ptr<const text::ChatTemplate> chat_template,
+                           LocalBackendConfig config, const Clock& clock)
+    : impl_(new Impl{.engine = engine,
+                     .tokenizer = std::move(tokenizer),
+                     .chat_template = std::move(chat_template),
+                     .config = std::move(config),
+                     .clock = clock}) {
+    impl_->thread = std::jthread([impl = impl_.get()](std::stop_token stop) { impl->loop(stop); });
+}
+
+LocalBackend::~LocalBackend() {
+    impl_->thread.request_stop();
+    impl_->thread.join();
+    for (const Impl::Job& job : impl_->jobs) {
+        job.sink->on_event(make_error(ErrorCode::Unavailable, "the engine is shutting down"));
+    }
+}
+
+void LocalBackend::start(std::shared_ptr<const chat::ChatRequest> request,
+                         std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel) {
+    if (auto checked = impl_->check(*request); !checked) {
+        sink->on_event(std::move(checked).error());
+        return;
+    }
+    bool is_full = false;
+    {
+        const std::scoped_lock lock(impl_->mutex);
+        is_full = impl_->jobs.size() >= impl_->config.preparing_max;
+        if (!is_full) {
+            impl_->jobs.push_back({std::move(request), sink, std::move(cancel)});
+        }
+    }
+    if (is_full) {
+        auto error = make_error(ErrorCode::Overloaded, "too many requests are being prepared");
+        error.retry_after = std::chrono::seconds{1};
+        sink->on_event(std::move(error));
+        return;
+    }
+    impl_->wake.notify_one();
+}
+
+}  // namespace weir::engine
