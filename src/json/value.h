@@ -80,13 +80,23 @@ class Value {
 };
 
 // Here, because only now is it known how large a Member is.
-inline size_t Object::size() const { return members_.size(); }
-inline bool Object::empty() const { return members_.empty(); }
+inline size_t Object::size() const {
+    return members_.size();
+}
+inline bool Object::empty() const {
+    return members_.empty();
+}
 inline std::vector<Object::Member>::const_iterator Object::begin() const {
     return members_.begin();
 }
-inline std::vector<Object::Member>::const_iterator Object::end() const { return members_.end(); }
-inline std::vector<Object::Member>::iterator Object::begin() { return members_.begin(); }
-inline std::vector<Object::Member>::iterator Object::end() { return members_.end(); }
+inline std::vector<Object::Member>::const_iterator Object::end() const {
+    return members_.end();
+}
+inline std::vector<Object::Member>::iterator Object::begin() {
+    return members_.begin();
+}
+inline std::vector<Object::Member>::iterator Object::end() {
+    return members_.end();
+}
 
 }  // namespace weir::json

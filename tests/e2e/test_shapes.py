@@ -17,6 +17,8 @@ def allow_null(schema):
     schema = {key: allow_null(value) for key, value in schema.items()}
     if schema.get("nullable") is True and isinstance(schema.get("type"), str):
         schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
     return schema
 
 

@@ -143,7 +143,7 @@ class Scenarios {
                 is_submitted = true;
             }
             // Who forgets has to read everything again, in slices that end at checkpoints.
-            const int period = preempt == Preempt::Forget ? 16 : 3;
+            const int period = preempt == Preempt::Forget ? 10 : 3;
             if (preempt != Preempt::Never && step % period == period - 1) {
                 engine.preempt_all();
             }
