@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "base/log.h"
 
 namespace weir::kernels {
 
@@ -96,7 +99,12 @@ ThreadPool::ThreadPool(size_t threads) : state_(std::make_unique<State>()) {
     // Spinning for a core that another thread of ours needs would only delay that thread.
     state.spins = state.threads <= std::thread::hardware_concurrency() ? kSpins : 0;
     for (size_t i = 1; i < state.threads; ++i) {
-        state.workers.emplace_back([&state] { state.worker_loop(); });
+        try {
+            state.workers.emplace_back([&state] { state.worker_loop(); });
+        } catch (const std::system_error& refused) {  // the system's limit: fewer give the same
+            log(LogLevel::Warning, "only {} of {} threads: {}", i, state.threads, refused.what());
+            state.threads = i;
+        }
     }
 }
 

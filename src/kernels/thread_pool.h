@@ -18,7 +18,8 @@ namespace weir::kernels {
 // depend on it are a bug of the body.
 class ThreadPool {
   public:
-    // `threads` counts the caller; 0 is taken as 1.
+    // `threads` counts the caller; 0 is taken as 1. Where the system refuses to start that many,
+    // the pool has fewer.
     explicit ThreadPool(size_t threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;

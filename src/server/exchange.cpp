@@ -3,25 +3,15 @@
 #include <chrono>
 #include <utility>
 
-#include "api/errors.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "server/http_reply.h"
 
 namespace weir::server {
 namespace {
 
 double jitter() {
     return static_cast<double>(random_u64() >> 11) * 0x1.0p-53;
-}
-
-net::HttpReply error_reply(const Error& error, net::Headers headers) {
-    headers.add("Content-Type", "application/json");
-    for (auto& [name, value] : api::error_headers(error)) {
-        headers.add(name, value);
-    }
-    return {.status = api::http_status(error.code),
-            .headers = std::move(headers),
-            .body = api::error_body(error)};
 }
 
 }  // namespace

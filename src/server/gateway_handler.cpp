@@ -10,27 +10,12 @@
 #include "base/random.h"
 #include "json/write.h"
 #include "server/exchange.h"
+#include "server/http_reply.h"
 
 namespace weir::server {
 namespace {
 
 constexpr size_t kInlineBodyBytesMax = size_t{16} << 10;  // larger ones are read on the pool
-
-void reply_error(net::HttpResponder& responder, const Error& error) {
-    net::Headers headers{{"Content-Type", "application/json"}};
-    for (auto& [name, value] : api::error_headers(error)) {
-        headers.add(name, value);
-    }
-    responder.reply({.status = api::http_status(error.code),
-                     .headers = std::move(headers),
-                     .body = api::error_body(error)});
-}
-
-void reply_json(net::HttpResponder& responder, std::string body) {
-    responder.reply({.status = 200,
-                     .headers = {{"Content-Type", "application/json"}},
-                     .body = std::move(body)});
-}
 
 void reply_text(net::HttpResponder& responder, int status, std::string body) {
     responder.reply({.status = status,
@@ -125,6 +110,10 @@ Result<const ledger::ClientKey*> GatewayHandler::authorise(const net::HttpReques
     return key;
 }
 
+net::HttpReply GatewayHandler::error_reply(int status, std::string_view why) {
+    return server::error_reply(status, why);
+}
+
 void GatewayHandler::handle(net::HttpRequest request, std::shared_ptr<net::HttpResponder> responder,
                             std::stop_token cancelled) {
     Call call{std::move(request), std::move(responder), std::move(cancelled)};
@@ -138,12 +127,12 @@ void GatewayHandler::handle(net::HttpRequest request, std::shared_ptr<net::HttpR
         return;
     }
     if (const Result<void> site = check_site(call.request); !site) {
-        reply_error(*call.responder, site.error());
+        call.responder->reply(server::error_reply(site.error()));
         return;
     }
     const auto key = authorise(call.request);
     if (!key) {
-        reply_error(*call.responder, key.error());
+        call.responder->reply(server::error_reply(key.error()));
         return;
     }
     call.key = *key;
@@ -158,7 +147,8 @@ void GatewayHandler::dispatch(Call call) {
     if (path.starts_with("/admin/") && call.request.listener == net::Listener::Unix) {
         dispatch_admin(std::move(call));
     } else if (!posts && !gets) {
-        reply_error(*call.responder, make_error(ErrorCode::NotFound, "there is no such path"));
+        call.responder->reply(
+            server::error_reply(make_error(ErrorCode::NotFound, "there is no such path")));
     } else if (call.request.method != (posts ? "POST" : "GET")) {
         Error error = make_error(ErrorCode::InvalidArgument, "this path takes {} only",
                                  posts ? "POST" : "GET");
@@ -188,34 +178,35 @@ void GatewayHandler::dispatch_admin(Call call) {
     const std::string& method = call.request.method;
     if (method == "GET" && path == "/admin/ps") {
         actions_.list_workers([responder = call.responder](std::string text) {
-            reply_json(*responder, std::move(text));
+            responder->reply(json_reply(std::move(text)));
         });
     } else if (method == "GET" && path == "/admin/spend") {
         show_spend(call);
     } else if (method == "POST" && path == "/admin/stop") {
-        reply_json(*call.responder, R"({"stopping":true})");
+        call.responder->reply(json_reply(R"({"stopping":true})"));
         actions_.stop();
     } else {
-        reply_error(*call.responder, make_error(ErrorCode::NotFound, "there is no such path"));
+        call.responder->reply(
+            server::error_reply(make_error(ErrorCode::NotFound, "there is no such path")));
     }
 }
 
 void GatewayHandler::complete(Call call, bool chat) {
     if (call.request.body.size() <= kInlineBodyBytesMax) {
         if (const Result<void> begun = begin(call, chat); !begun) {
-            reply_error(*call.responder, begun.error());
+            call.responder->reply(server::error_reply(begun.error()));
         }
         return;
     }
     const auto responder = call.responder;
     const bool queued = gateway_->pool.post([this, call = std::move(call), chat]() mutable {
         if (const Result<void> begun = begin(call, chat); !begun) {
-            reply_error(*call.responder, begun.error());
+            call.responder->reply(server::error_reply(begun.error()));
         }
     });
     if (!queued) {
-        reply_error(*responder,
-                    make_error(ErrorCode::Overloaded, "too many large requests at once"));
+        responder->reply(server::error_reply(
+            make_error(ErrorCode::Overloaded, "too many large requests at once")));
     }
 }
 
@@ -248,18 +239,17 @@ void GatewayHandler::list_models(const Call& call) const {
     for (const RouteConfig& route : gateway_->config.routes) {
         models.push_back({.id = route.model, .created = gateway_->started, .owned_by = "weir"});
     }
-    reply_json(*call.responder, api::model_list_json(models));
+    call.responder->reply(json_reply(api::model_list_json(models)));
 }
 
 void GatewayHandler::show_model(const Call& call, std::string_view name) const {
     const auto route = gateway_->routes.find(std::string(name));
     if (route == gateway_->routes.end()) {
-        reply_error(*call.responder, api::model_not_found());
+        call.responder->reply(server::error_reply(api::model_not_found()));
         return;
     }
-    reply_json(*call.responder,
-               api::model_json(
-                   {.id = route->second->model, .created = gateway_->started, .owned_by = "weir"}));
+    call.responder->reply(json_reply(api::model_json(
+        {.id = route->second->model, .created = gateway_->started, .owned_by = "weir"})));
 }
 
 void GatewayHandler::show_spend(const Call& call) const {
@@ -271,9 +261,9 @@ void GatewayHandler::show_spend(const Call& call) const {
         const auto parsed =
             std::from_chars(query.data() + std::min(kSince.size(), query.size()), end, since);
         if (!query.starts_with(kSince) || parsed.ec != std::errc() || parsed.ptr != end) {
-            reply_error(*call.responder,
-                        make_error(ErrorCode::InvalidArgument, "since must be Unix seconds")
-                            .with_field("since"));
+            call.responder->reply(server::error_reply(
+                make_error(ErrorCode::InvalidArgument, "since must be Unix seconds")
+                    .with_field("since")));
             return;
         }
     }
@@ -281,7 +271,7 @@ void GatewayHandler::show_spend(const Call& call) const {
     gateway_->ledger->spend(
         from, [responder = call.responder](Result<std::vector<ledger::SpendRow>> rows) {
             if (!rows) {
-                reply_error(*responder, rows.error());
+                responder->reply(server::error_reply(rows.error()));
                 return;
             }
             std::string out;
@@ -300,7 +290,7 @@ void GatewayHandler::show_spend(const Call& call) const {
                     .end_object();
             }
             writer.end_array().end_object();
-            reply_json(*responder, std::move(out));
+            responder->reply(json_reply(std::move(out)));
         });
 }
 

@@ -36,6 +36,7 @@ class GatewayHandler final : public net::HttpHandler {
 
     void handle(net::HttpRequest request, std::shared_ptr<net::HttpResponder> responder,
                 std::stop_token cancelled) override;
+    net::HttpReply error_reply(int status, std::string_view why) override;
 
   private:
     struct Call {

@@ -45,6 +45,10 @@ RemoteBackend::RemoteBackend(const BackendConfig& config, std::string api_key,
              .clock = clock});
 }
 
+Result<void> RemoteBackend::prepare() const {
+    return peer_->client.prepare(peer_->tcp);
+}
+
 void RemoteBackend::start(std::shared_ptr<const chat::ChatRequest> request,
                           std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel) {
     send(peer_, std::move(request), std::move(sink), std::move(cancel), kSendsMax);

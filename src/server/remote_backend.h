@@ -22,6 +22,10 @@ class RemoteBackend final : public chat::ChatBackend {
     RemoteBackend(const BackendConfig& config, std::string api_key, net::HttpClient& client,
                   const Clock& clock);
 
+    // Reads the certificates that the provider is judged by, so that a wrong file is found at start
+    // and the first request does not wait for it.
+    Result<void> prepare() const;
+
     void start(std::shared_ptr<const chat::ChatRequest> request,
                std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel) override;
 

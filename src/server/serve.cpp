@@ -178,8 +178,10 @@ Result<void> Server::make_backends() {
             chat = std::make_unique<WorkerBackend>(*workers_, worker++, *client_, system_clock());
         } else {
             WEIR_TRY_ASSIGN(std::string key, api_key_of(backend));
-            chat =
+            auto remote =
                 std::make_unique<RemoteBackend>(backend, std::move(key), *client_, system_clock());
+            WEIR_TRY(remote->prepare());
+            chat = std::move(remote);
         }
         gateway_->backends.push_back({backend, std::move(chat), router::Breaker(system_clock())});
     }

@@ -2,22 +2,12 @@
 
 #include <utility>
 
-#include "api/errors.h"
 #include "api/openai_chat.h"
 #include "api/openai_reply.h"
+#include "server/http_reply.h"
 
 namespace weir::server {
 namespace {
-
-void reply_error(net::HttpResponder& responder, const Error& error) {
-    net::Headers headers{{"Content-Type", "application/json"}};
-    for (auto& [name, value] : api::error_headers(error)) {
-        headers.add(name, value);
-    }
-    responder.reply({.status = api::http_status(error.code),
-                     .headers = std::move(headers),
-                     .body = api::error_body(error)});
-}
 
 // Writes an answer into a responder. An error before the first event becomes a status.
 class AnswerSink final : public chat::ChatSink {
@@ -39,7 +29,7 @@ class AnswerSink final : public chat::ChatSink {
         const Error* error = std::get_if<Error>(&event);
         if (error != nullptr && (!begun_ || collector_ != nullptr)) {
             ended_ = true;
-            reply_error(*responder_, *error);
+            responder_->reply(server::error_reply(*error));
             return;
         }
         collector_ == nullptr ? stream(event) : collect(std::move(event));
@@ -65,7 +55,7 @@ class AnswerSink final : public chat::ChatSink {
         begun_ = true;
         if (const Result<void> added = collector_->add(std::move(event)); !added) {
             ended_ = true;
-            reply_error(*responder_, added.error());
+            responder_->reply(server::error_reply(added.error()));
         } else if (collector_->complete()) {
             ended_ = true;
             responder_->reply({.status = 200,
@@ -86,6 +76,10 @@ class AnswerSink final : public chat::ChatSink {
 
 }  // namespace
 
+net::HttpReply WorkerHandler::error_reply(int status, std::string_view why) {
+    return server::error_reply(status, why);
+}
+
 void WorkerHandler::handle(net::HttpRequest request, std::shared_ptr<net::HttpResponder> responder,
                            std::stop_token cancelled) {
     if (request.method == "GET" && request.path == "/health") {
@@ -95,7 +89,7 @@ void WorkerHandler::handle(net::HttpRequest request, std::shared_ptr<net::HttpRe
                           .headers = {{"Content-Type", "text/plain; version=0.0.4"}},
                           .body = registry_.text()});
     } else if (const Result<void> begun = begin(request, responder, std::move(cancelled)); !begun) {
-        reply_error(*responder, begun.error());
+        responder->reply(server::error_reply(begun.error()));
     }
 }
 

@@ -1,4 +1,5 @@
 """Start, health, overload, drain, stop; and what a hostile peer sends before any of it."""
+import json
 import os
 import signal
 import socket
@@ -45,6 +46,19 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(self.house.ask("/v1/models", headers={"Host": "evil.example"})[0], 403)
         self.assertEqual(self.house.ask("/v1/models", headers={"Origin": "https://evil.example"})[0], 403)
         self.assertEqual(self.house.ask("/v1/models", headers={"Origin": f"http://localhost:{self.house.port}"})[0], 200)
+
+    def test_what_is_refused_before_there_is_a_request_reads_like_any_other_error(self):
+        for request, status, kind in (
+                (b"GET / HTTP/1.1\r\n\r\n", 400, "invalid_request_error"),
+                (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70000 + b"\r\n\r\n", 431, "request_too_large"),
+                (b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
+                 413, "request_too_large")):
+            head, _, body = self.house.raw(request).partition(b"\r\n\r\n")
+            self.assertTrue(head.startswith(f"HTTP/1.1 {status} ".encode()), head[:80])
+            self.assertIn(b"application/json", head)
+            error = json.loads(body)["error"]
+            self.assertEqual(error["type"], kind)
+            self.assertEqual({"message", "type", "param", "code"}, set(error))
 
     def test_HT10_health_answers_while_large_bodies_are_read(self):
         body = {"model": MODEL, "messages": [{"role": "user", "content": "word " * 200000}], "max_tokens": 1}
