@@ -63,6 +63,8 @@ std::string_view name(WorkerState state) {
             return "stopped";
         case WorkerState::Planning:
             return "planning";
+        case WorkerState::Waiting:
+            return "waiting";
         case WorkerState::Starting:
             return "starting";
         case WorkerState::Ready:
@@ -99,7 +101,8 @@ struct WorkerPool::Impl : std::enable_shared_from_this<WorkerPool::Impl> {
     void start(size_t index);
     void plan(size_t index);
     void on_planned(size_t index, uint64_t generation, Result<uint64_t> bytes);
-    Result<void> make_room(size_t index);
+    Result<bool> make_room(size_t index);
+    void run_those_that_wait();
     void run(size_t index);
     void on_ready(size_t index, uint64_t generation, Result<uint64_t> line);
     void on_exit(size_t index, uint64_t generation, int status);
@@ -225,13 +228,14 @@ void WorkerPool::Impl::on_planned(size_t index, uint64_t generation, Result<uint
     worker.memory_bytes = *bytes;
 }
 
-// Unloads idle workers, least recently used first, until `index` fits.
-Result<void> WorkerPool::Impl::make_room(size_t index) {
-    const auto used = [&] {
+// Has idle workers end, least recently used first, until `index` fits. False: it will fit as soon
+// as they are gone.
+Result<bool> WorkerPool::Impl::make_room(size_t index) {
+    const auto held_in = [&](std::initializer_list<WorkerState> states) {
         uint64_t sum = 0;
         for (size_t i = 0; i < workers.size(); ++i) {
-            const WorkerState state = workers[i].state;
-            const bool holds = state == WorkerState::Ready || state == WorkerState::Starting;
+            const bool holds =
+                std::find(states.begin(), states.end(), workers[i].state) != states.end();
             sum += i != index && holds ? workers[i].memory_bytes : 0;
         }
         return sum;
@@ -241,7 +245,8 @@ Result<void> WorkerPool::Impl::make_room(size_t index) {
         return fail(ErrorCode::ResourceExhausted, "{} needs {} MiB, the memory budget is {} MiB",
                     workers[index].spec.name, wanted >> 20, options.memory_budget_bytes >> 20);
     }
-    while (used() > options.memory_budget_bytes - wanted) {
+    const uint64_t left_to_others = options.memory_budget_bytes - wanted;
+    while (held_in({WorkerState::Starting, WorkerState::Ready}) > left_to_others) {
         size_t oldest = workers.size();
         for (size_t i = 0; i < workers.size(); ++i) {
             const bool idle =
@@ -258,14 +263,20 @@ Result<void> WorkerPool::Impl::make_room(size_t index) {
         }
         end(oldest);
     }
-    return {};
+    return held_in({WorkerState::Starting, WorkerState::Ready, WorkerState::Stopping}) <=
+           left_to_others;
 }
 
 void WorkerPool::Impl::run(size_t index) {
     Worker& worker = workers[index];
-    if (const Result<void> room = make_room(index); !room) {
+    const Result<bool> has_room = make_room(index);
+    if (!has_room) {
         worker.state = WorkerState::Stopped;
-        fail_waiting(worker, room.error());
+        fail_waiting(worker, has_room.error());
+        return;
+    }
+    if (!*has_room) {
+        worker.state = WorkerState::Waiting;
         return;
     }
     worker.state = WorkerState::Starting;
@@ -282,6 +293,14 @@ void WorkerPool::Impl::run(size_t index) {
     worker.process = *std::move(process);
     ++worker.starts;
     worker.timer->start(options.start_max, [this, index] { end(index); });
+}
+
+void WorkerPool::Impl::run_those_that_wait() {
+    for (size_t i = 0; i < workers.size(); ++i) {
+        if (workers[i].state == WorkerState::Waiting) {
+            run(i);
+        }
+    }
 }
 
 void WorkerPool::Impl::on_ready(size_t index, uint64_t generation, Result<uint64_t> line) {
@@ -328,6 +347,7 @@ void WorkerPool::Impl::on_exit(size_t index, uint64_t generation, int status) {
     if (was != WorkerState::Stopping) {
         note_death(worker, status);
     }
+    run_those_that_wait();  // it may have left them room
     if (worker.waiting.empty()) {
         return;
     }
@@ -464,6 +484,10 @@ void WorkerPool::stop(net::Task done) {
         for (size_t i = 0; i < impl->workers.size(); ++i) {
             any = any || impl->workers[i].process != nullptr;
             impl->end(i);
+            if (impl->workers[i].process == nullptr) {
+                impl->fail_waiting(impl->workers[i], make_error(ErrorCode::Unavailable,
+                                                                "the server is shutting down"));
+            }
         }
         if (!any) {
             std::exchange(impl->stopped, nullptr)();

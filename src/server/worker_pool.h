@@ -14,7 +14,8 @@
 
 namespace weir::server {
 
-enum class WorkerState : uint8_t { Stopped, Planning, Starting, Ready, Stopping };
+// Waiting: for the memory of others that are about to end.
+enum class WorkerState : uint8_t { Stopped, Planning, Waiting, Starting, Ready, Stopping };
 
 std::string_view name(WorkerState state);
 
