@@ -1,5 +1,7 @@
 #include "base/clock.h"
 
+#include <ctime>
+
 namespace weir {
 namespace {
 
@@ -14,6 +16,14 @@ class SystemClock final : public Clock {
 const Clock& system_clock() {
     static const SystemClock clock;
     return clock;
+}
+
+std::chrono::local_seconds local_time(const Clock& clock) {
+    const std::time_t now = Clock::WallTime::clock::to_time_t(clock.wall());
+    std::tm parts{};
+    ::localtime_r(&now, &parts);
+    return std::chrono::local_seconds{
+        std::chrono::seconds{static_cast<int64_t>(now) + parts.tm_gmtoff}};
 }
 
 }  // namespace weir

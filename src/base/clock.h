@@ -18,6 +18,9 @@ class Clock {
 // The machine's clocks. Threads: any.
 const Clock& system_clock();
 
+// The wall clock's time as a calendar in this process's time zone shows it.
+std::chrono::local_seconds local_time(const Clock& clock);
+
 // Stands still until it is advanced. Threads: one.
 class ManualClock final : public Clock {
   public:

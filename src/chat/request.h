@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -112,9 +113,12 @@ struct ChatRequest {
     // What changes no answer (user, metadata, …), as (name, JSON text): inspected, and passed on
     // to remotes.
     std::vector<std::pair<std::string, std::string>> passed_on;
-    // Drawn by the gateway for every request, so that a local answer can be told again to the bit.
-    // Never sent to a provider.
+    // Drawn and noted by whoever took the request, so that a local answer can be told again to the
+    // bit. Never sent to a provider.
     uint64_t drawn_seed = 0;
+    // What a chat template takes for now, in the time zone of whoever took the request. Absent: the
+    // answering process looks at its own clock.
+    std::optional<std::chrono::local_seconds> asked_at;
     std::string tenant;  // whose prefix cache this may use; a key's name, or empty
     std::optional<InspectionStamp> inspection;
 };

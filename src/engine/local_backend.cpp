@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "base/utf8.h"
 #include "engine/answer.h"
 
@@ -46,14 +45,6 @@ Result<void> refuse_what_only_others_can(const chat::ChatRequest& request) {
     return {};
 }
 
-std::chrono::local_seconds local_time(const Clock& clock) {
-    const std::time_t now = Clock::WallTime::clock::to_time_t(clock.wall());
-    std::tm parts{};
-    ::localtime_r(&now, &parts);
-    return std::chrono::local_seconds{
-        std::chrono::seconds{static_cast<int64_t>(now) + parts.tm_gmtoff}};
-}
-
 }  // namespace
 
 struct LocalBackend::Impl {
@@ -65,8 +56,7 @@ struct LocalBackend::Impl {
 
     Result<void> check(const chat::ChatRequest& request) const;
     Result<Answer::Setup> make_prompts(const Job& job) const;
-    Result<void> add_conversation(const chat::Conversation& conversation,
-                                  Answer::Setup& setup) const;
+    Result<void> add_conversation(const chat::ChatRequest& request, Answer::Setup& setup) const;
     Result<void> add_raw(const chat::RawPrompts& raw, Answer::Setup& setup) const;
     Result<void> hand_over(const Job& job) const;
     void loop(const std::stop_token& stop);
@@ -112,11 +102,13 @@ Result<void> LocalBackend::Impl::check(const chat::ChatRequest& request) const {
     return {};
 }
 
-Result<void> LocalBackend::Impl::add_conversation(const chat::Conversation& conversation,
+Result<void> LocalBackend::Impl::add_conversation(const chat::ChatRequest& request,
                                                   Answer::Setup& setup) const {
-    WEIR_TRY_ASSIGN(const auto rendered,
-                    chat_template->render(conversation, text::ChatTemplate::GenerationPrompt::Yes,
-                                          local_time(clock)));
+    const auto& conversation = std::get<chat::Conversation>(request.input);
+    const auto now = request.asked_at ? *request.asked_at : local_time(clock);
+    WEIR_TRY_ASSIGN(
+        const auto rendered,
+        chat_template->render(conversation, text::ChatTemplate::GenerationPrompt::Yes, now));
     std::vector<text::Segment> segments;
     for (const auto& segment : rendered.segments) {
         segments.push_back({.text = segment.text, .trusted = segment.trusted});
@@ -162,7 +154,7 @@ Result<Answer::Setup> LocalBackend::Impl::make_prompts(const Job& job) const {
     if (const auto* const raw = std::get_if<chat::RawPrompts>(&job.request->input)) {
         WEIR_TRY(add_raw(*raw, setup));
     } else {
-        WEIR_TRY(add_conversation(std::get<chat::Conversation>(job.request->input), setup));
+        WEIR_TRY(add_conversation(*job.request, setup));
     }
     return setup;
 }
@@ -176,7 +168,7 @@ Result<void> LocalBackend::Impl::hand_over(const Job& job) const {
     generation.prompts = setup.prompts;
     generation.choices_each = setup.candidates_each;
     generation.sampling = job.request->sampling;
-    generation.seed = job.request->sampling.seed ? *job.request->sampling.seed : random_u64();
+    generation.seed = job.request->sampling.seed.value_or(job.request->drawn_seed);
     const auto ends = tokenizer->end_of_generation();
     generation.end_tokens.assign(ends.begin(), ends.end());
     generation.tenant = job.request->tenant;

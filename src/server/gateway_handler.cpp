@@ -222,6 +222,7 @@ Result<void> GatewayHandler::begin(Call& call, bool chat) {
     }
     request.id = new_request_id();
     request.drawn_seed = random_u64() >> 1;  // OpenAI's seeds are signed
+    request.asked_at = local_time(gateway_->clock);
     request.tenant = call.key == nullptr ? "" : call.key->name;
     Exchange::Origin origin{.key_name = request.tenant, .arrived = arrived};
     origin.labels.header = header_label;

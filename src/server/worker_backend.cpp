@@ -118,9 +118,7 @@ WorkerBackend::WorkerBackend(WorkerPool& pool, size_t index, net::HttpClient& cl
 
 void WorkerBackend::start(std::shared_ptr<const chat::ChatRequest> request,
                           std::shared_ptr<chat::ChatSink> sink, std::stop_token cancel) {
-    auto seeded = std::make_shared<chat::ChatRequest>(*request);
-    seeded->sampling.seed = request->sampling.seed.value_or(request->drawn_seed);
-    std::make_shared<Rescue>(pool_, index_, client_, clock_, std::move(seeded), std::move(sink),
+    std::make_shared<Rescue>(pool_, index_, client_, clock_, std::move(request), std::move(sink),
                              std::move(cancel))
         ->ask(std::nullopt);
 }

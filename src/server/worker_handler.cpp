@@ -1,5 +1,6 @@
 #include "server/worker_handler.h"
 
+#include <charconv>
 #include <utility>
 
 #include "api/openai_chat.h"
@@ -8,6 +9,21 @@
 
 namespace weir::server {
 namespace {
+
+template <typename Number>
+Result<std::optional<Number>> whole_number(const net::HttpRequest& request, std::string_view name) {
+    const auto text = request.headers.find(name);
+    if (!text) {
+        return std::nullopt;
+    }
+    Number number{};
+    const char* const end = text->data() + text->size();
+    const auto parsed = std::from_chars(text->data(), end, number);
+    if (parsed.ec != std::errc() || parsed.ptr != end) {
+        return invalid_argument(name, "{} must be a whole number", name);
+    }
+    return number;
+}
 
 // Writes an answer into a responder. An error before the first event becomes a status.
 class AnswerSink final : public chat::ChatSink {
@@ -103,6 +119,12 @@ Result<void> WorkerHandler::begin(const net::HttpRequest& request,
     WEIR_TRY_ASSIGN(chat::ChatRequest parsed,
                     is_chat ? api::parse_chat_request(request.body, {})
                             : api::parse_completion_request(request.body, {}));
+    WEIR_TRY_ASSIGN(const auto seed, whole_number<uint64_t>(request, "x-weir-drawn-seed"));
+    WEIR_TRY_ASSIGN(const auto asked_at, whole_number<int64_t>(request, "x-weir-asked-at"));
+    parsed.drawn_seed = seed.value_or(0);
+    if (asked_at) {
+        parsed.asked_at = std::chrono::local_seconds(std::chrono::seconds(*asked_at));
+    }
     parsed.id = request.headers.find("x-weir-request-id").value_or("none");
     parsed.tenant = request.headers.find("x-weir-tenant").value_or("");
     const auto shared = std::make_shared<const chat::ChatRequest>(std::move(parsed));

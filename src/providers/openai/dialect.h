@@ -14,7 +14,6 @@ struct OpenAiDialect {
     TokensMember tokens_member = TokensMember::MaxTokens;  // of chat
     size_t stops_max = 4;
     uint32_t completion_logprobs_max = 5;
-    bool seed = true;
     bool harmless_fields = false;     // takes user, metadata, …; else they are left out
     bool extended_sampling = false;   // top_k, min_p, repetition_penalty, stop_token_ids,
                                       // ignore_eos, fractions in logit_bias

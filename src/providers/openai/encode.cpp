@@ -106,9 +106,6 @@ Result<void> encode_sampling(json::Writer& writer, const SamplingParams& samplin
     WEIR_TRY(encode_stop(writer, sampling, dialect));
     WEIR_TRY(encode_extensions(writer, sampling, dialect));
     if (sampling.seed) {
-        if (!dialect.seed) {
-            return inexpressible("seed");
-        }
         writer.member("seed", static_cast<int64_t>(*sampling.seed));  // the same modulo 2^64
     }
     if (sampling.choices != 1) {
@@ -216,6 +213,11 @@ Result<net::Headers> encode_headers(const chat::ChatRequest& request,
             return fail(ErrorCode::Internal, "the request's id or tenant fits no header");
         }
         headers.add("x-weir-request-id", request.id);
+        headers.add("x-weir-drawn-seed", fmt::format("{}", request.drawn_seed));
+        if (request.asked_at) {
+            headers.add("x-weir-asked-at",
+                        fmt::format("{}", request.asked_at->time_since_epoch().count()));
+        }
         if (!request.tenant.empty()) {
             headers.add("x-weir-tenant", request.tenant);
         }

@@ -121,11 +121,6 @@ TEST(Encode, WhatTheDialectCannotSayIsRefusedByName) {
         EXPECT_EQ(refused.error().field, row.field);
         EXPECT_TRUE(encode(request, OpenAiDialect::worker())) << row.field;
     }
-    OpenAiDialect seedless;
-    seedless.seed = false;
-    ChatRequest request = chat_request();
-    request.sampling.seed = 1;
-    EXPECT_EQ(encode(request, seedless).error().field, "seed");
 }
 
 TEST(Encode, HarmlessFieldsGoOnlyWhereTheyAreTaken) {
@@ -135,12 +130,16 @@ TEST(Encode, HarmlessFieldsGoOnlyWhereTheyAreTaken) {
     EXPECT_EQ(body(request, OpenAiDialect::vllm()).find("user\":\"u"), std::string::npos);
 }
 
-TEST(Encode, AWorkerGetsIdAndTenant) {
+TEST(Encode, AWorkerGetsWhatOnlyThisProgramKnowsOfARequest) {
     ChatRequest request = chat_request();
     request.tenant = "team a";
+    request.drawn_seed = 99;
+    request.asked_at = std::chrono::local_seconds(std::chrono::seconds(1795276800));
     const auto call = encode(request, OpenAiDialect::worker());
     ASSERT_TRUE(call);
     EXPECT_EQ(call->headers.find("x-weir-request-id"), "7");
+    EXPECT_EQ(call->headers.find("x-weir-drawn-seed"), "99");
+    EXPECT_EQ(call->headers.find("x-weir-asked-at"), "1795276800");
     EXPECT_EQ(call->headers.find("x-weir-tenant"), "team a");
     request.tenant = "a\r\nx: y";
     EXPECT_FALSE(encode(request, OpenAiDialect::worker()));
