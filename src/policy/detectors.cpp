@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ bool is_upper(char c) {
 }
 bool is_alnum(char c) {
     return is_digit(c) || is_upper(c) || (c >= 'a' && c <= 'z');
+}
+
+char capital(char c) {
+    return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
 }
 
 // A maximal run of digits that up to three separators in a row may interrupt.
@@ -161,6 +166,55 @@ bool holds_spanish_id(std::string_view text) {
     return false;
 }
 
+constexpr size_t kIbanCharactersMax = 34;
+
+constexpr std::string_view kIbanSeparators = " -.\n";
+
+bool is_iban_separator(char c) {
+    return kIbanSeparators.find(c) != std::string_view::npos;
+}
+
+// Where the country's two letters begin if `digits` is where an IBAN's check digits stand, behind
+// them or behind one separator.
+std::optional<size_t> iban_begin(std::string_view text, size_t digits) {
+    const auto are_letters = [&](size_t at) {
+        return is_alnum(text[at]) && is_alnum(text[at + 1]) && !is_digit(text[at]) &&
+               !is_digit(text[at + 1]);
+    };
+    if (digits >= 2 && are_letters(digits - 2)) {
+        return digits - 2;
+    }
+    if (digits >= 3 && is_iban_separator(text[digits - 1]) && are_letters(digits - 3)) {
+        return digits - 3;
+    }
+    return std::nullopt;
+}
+
+// The letters and digits from here on, in capitals; two separators may stand together.
+std::string iban_candidate(std::string_view text) {
+    std::string candidate;
+    size_t gap = 0;
+    for (size_t i = 0; i < text.size() && candidate.size() < kIbanCharactersMax && gap <= 2; ++i) {
+        const char c = text[i];
+        if (is_alnum(c)) {
+            candidate.push_back(capital(c));
+            gap = 0;
+        } else if (is_iban_separator(c)) {
+            ++gap;
+        } else {
+            break;
+        }
+    }
+    return candidate;
+}
+
+// Every IBAN and every national id has as many.
+bool has_six_digits(std::string_view text) {
+    size_t count = 0;
+    return std::any_of(text.begin(), text.end(),
+                       [&count](char c) { return is_digit(c) && ++count == 6; });
+}
+
 }  // namespace
 
 std::string_view name(Finding finding) {
@@ -198,24 +252,26 @@ void detect_payment_card(std::string_view folded, FindingSet& found) {
 }
 
 void detect_iban(std::string_view folded, FindingSet& found) {
-    static const re2::RE2 pattern(R"((?i)([A-Z]{2}[ \-.]?\d{2}(?:[ \-.\n]{0,2}[A-Z0-9]){11,30}))");
-    re2::StringPiece rest(folded.data(), folded.size());
-    re2::StringPiece match;
-    while (re2::RE2::FindAndConsume(&rest, pattern, &match)) {
-        std::string candidate = only({match.data(), match.size()}, is_alnum);
-        std::transform(candidate.begin(), candidate.end(), candidate.begin(), [](char c) {
-            return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-        });
+    for (size_t digits = 0; digits + 1 < folded.size(); ++digits) {
+        if (!is_digit(folded[digits]) || !is_digit(folded[digits + 1])) {
+            continue;
+        }
+        const auto begin = iban_begin(folded, digits);
+        if (!begin) {
+            continue;
+        }
+        const std::array<char, 2> country = {capital(folded[*begin]), capital(folded[*begin + 1])};
+        const size_t length = iban_characters({country.data(), country.size()});
+        if (length == 0) {
+            continue;
+        }
         // Words may follow the number.
-        const size_t length = iban_characters(std::string_view(candidate).substr(0, 2));
+        const std::string candidate = iban_candidate(folded.substr(*begin));
         if (length <= candidate.size() &&
             iban_is_valid(std::string_view(candidate).substr(0, length))) {
             found.add(Finding::Iban);
             return;
         }
-        // The match may have begun too early ("is DE89…"): look again one character later.
-        const char* next = match.data() + 1;
-        rest = re2::StringPiece(next, static_cast<size_t>(folded.data() + folded.size() - next));
     }
 }
 
@@ -270,9 +326,15 @@ void detect_secret(std::string_view folded, FindingSet& found) {
 void detect_all(std::string_view folded, FindingSet& found) {
     detect_email(folded, found);
     detect_payment_card(folded, found);
-    detect_iban(folded, found);
     detect_phone(folded, found);
-    detect_national_id(folded, found);
+    detect_lettered(folded, found);
+}
+
+void detect_lettered(std::string_view folded, FindingSet& found) {
+    if (has_six_digits(folded)) {
+        detect_iban(folded, found);
+        detect_national_id(folded, found);
+    }
     detect_secret(folded, found);
 }
 

@@ -41,6 +41,10 @@ void detect_secret(std::string_view folded, FindingSet& found);
 // All of them.
 void detect_all(std::string_view folded, FindingSet& found);
 
+// Those for which it matters which letters stand there; the others find the same in letters that
+// were changed for others.
+void detect_lettered(std::string_view folded, FindingSet& found);
+
 // The last digit makes the Luhn sum a multiple of ten. `digits`: ASCII digits only.
 bool luhn_is_valid(std::string_view digits);
 // An IBAN's length in that country ("DE"), or 0 if it has none.

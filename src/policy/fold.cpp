@@ -88,6 +88,11 @@ std::string nfkc(std::string_view text) {
 
 }  // namespace
 
+bool is_invisible(char32_t c) {
+    return c >= 0x80 &&
+           u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_DEFAULT_IGNORABLE_CODE_POINT) != 0;
+}
+
 std::string fold(std::string_view text) {
     if (is_plain_ascii(text)) {
         return std::string(text);

@@ -14,4 +14,7 @@ namespace weir::policy {
 // Not for output: it only serves detection. Linear in the text.
 std::string fold(std::string_view text);
 
+// Draws nothing by itself and is no mark on another character (Default_Ignorable_Code_Point).
+bool is_invisible(char32_t c);
+
 }  // namespace weir::policy

@@ -34,10 +34,15 @@ class Scan {
         }
         const std::string folded = fold(text);
         detect_all(folded, found_);
+        detect_lettered(rot13(folded), found_);
         if (depth == depth_max_) {
             return;
         }
-        const Unwrapped inside = unwrap(folded);
+        look_inside(unhide(text), depth);
+        look_inside(unwrap(folded), depth);
+    }
+
+    void look_inside(const Unwrapped& inside, uint32_t depth) {
         if (inside.unreadable) {
             found_.add(Finding::Unreadable);
         }
@@ -90,6 +95,9 @@ Verdict Inspector::scan(const chat::ChatRequest& request) const {
     }
     // What is split over parts, messages or turns shows when they are put together.
     scan.look_at(strings.joined);
+    for (const std::string& seam : strings.seams) {
+        scan.look_at(seam);
+    }
     if (!scan.in_time()) {
         return {chat::Label::Restricted, "scan timed out"};
     }

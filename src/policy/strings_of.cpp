@@ -1,7 +1,12 @@
 #include "policy/strings_of.h"
 
+#include <array>
+
 namespace weir::policy {
 namespace {
+
+constexpr size_t kSeamBytes = 256;  // at each end of a message: several times the longest finding
+constexpr size_t kRoles = static_cast<size_t>(chat::Role::Tool) + 1;
 
 // One walk over the whole tree. A new field of the waist belongs here, or a test fails.
 class Walk {
@@ -49,6 +54,7 @@ class Walk {
         for (const chat::Message& message : conversation.messages) {
             add(message);
         }
+        add_seams(conversation.messages);
         for (const chat::Tool& tool : conversation.tools) {
             add(std::string_view(tool.name));
             add(tool.description);
@@ -77,6 +83,34 @@ class Walk {
     }
 
   private:
+    static void add_seam(std::string& seam, std::string_view text) {
+        if (text.size() <= 2 * kSeamBytes) {
+            seam += text;
+            return;
+        }
+        seam += text.substr(0, kSeamBytes);
+        seam += " | ";  // no value goes on across this
+        seam += text.substr(text.size() - kSeamBytes);
+    }
+
+    // Only for roles that speak more than once: of the others `joined` has it all.
+    void add_seams(const std::vector<chat::Message>& messages) {
+        std::array<std::string, kRoles> seams;
+        std::array<size_t, kRoles> turns{};
+        for (const chat::Message& message : messages) {
+            const auto role = static_cast<size_t>(message.role);
+            ++turns[role];
+            for (const chat::ContentPart& part : message.content) {
+                add_seam(seams[role], part.text);
+            }
+        }
+        for (size_t role = 0; role < kRoles; ++role) {
+            if (turns[role] > 1) {
+                out_.seams.push_back(std::move(seams[role]));
+            }
+        }
+    }
+
     RequestStrings& out_;
 };
 

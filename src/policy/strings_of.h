@@ -13,7 +13,10 @@ namespace weir::policy {
 // Ownership: `pieces` borrow from the request.
 struct RequestStrings {
     std::vector<std::string_view> pieces;
-    std::string joined;          // the same, one after the other, nothing between
+    std::string joined;  // the same, one after the other, nothing between
+    // For each role the ends of its messages' texts side by side: what one speaker says over
+    // several turns, where another one spoke in between.
+    std::vector<std::string> seams;
     bool uninspectable = false;  // images, audio, files or token ids: no text to look at
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 
 #include "base/utf8.h"
@@ -78,6 +79,23 @@ bool is_readable(std::string_view bytes) {
            static_cast<size_t>(controls) * 20 <= whole.size();
 }
 
+// What begins like a compressed file is never text, however short it is.
+bool is_compressed(std::string_view bytes) {
+    using namespace std::string_view_literals;
+    constexpr std::array kMagics = {"\x1f\x8b\x08"sv,      // gzip
+                                    "\x78\x01"sv,          // zlib, from its fastest …
+                                    "\x78\x5e"sv,          //
+                                    "\x78\x9c"sv,          //
+                                    "\x78\xda"sv,          // … to its best
+                                    "\x28\xb5\x2f\xfd"sv,  // zstd
+                                    "\xfd"
+                                    "7zXZ"sv,
+                                    "BZh"sv,
+                                    "PK\x03\x04"sv};
+    return std::ranges::any_of(
+        kMagics, [bytes](std::string_view magic) { return bytes.starts_with(magic); });
+}
+
 // A long word of letters ("internationalisation…") is no code: real base64 mixes kinds.
 bool looks_coded(std::string_view run) {
     const auto any = [&](auto test) {
@@ -115,14 +133,18 @@ void unwrap_base64(std::string_view text, Unwrapped& out) {
             }
             // The run may begin with letters that belong to the text before it.
             bool readable = false;
+            bool compressed = false;
             for (size_t skip = 0; skip < 4 && !readable; ++skip) {
                 std::string decoded = decode_base64(run.substr(skip));
                 readable = is_readable(decoded);
                 if (readable) {
                     out.texts.push_back(std::move(decoded));
+                } else {
+                    compressed = compressed || is_compressed(decoded);
                 }
             }
-            out.unreadable = out.unreadable || (!readable && run.size() >= kUnreadableCharsMin);
+            out.unreadable =
+                out.unreadable || (!readable && (compressed || run.size() >= kUnreadableCharsMin));
         });
 }
 
@@ -137,6 +159,8 @@ void unwrap_hex(std::string_view text, Unwrapped& out) {
                 std::string decoded = decode_hex(run.substr(skip));
                 if (is_readable(decoded)) {
                     out.texts.push_back(std::move(decoded));
+                } else {
+                    out.unreadable = out.unreadable || is_compressed(decoded);
                 }
             }
         });
@@ -182,9 +206,23 @@ void unwrap_escapes(std::string_view text, Unwrapped& out) {
 
 }  // namespace
 
+std::string rot13(std::string_view text) {
+    std::string out(text);
+    for (char& c : out) {
+        const char lower = static_cast<char>(c | 0x20);
+        if (lower >= 'a' && lower <= 'z') {
+            c = static_cast<char>(lower <= 'm' ? c + 13 : c - 13);
+        }
+    }
+    return out;
+}
+
 Unwrapped unwrap(std::string_view text) {
     Unwrapped out;
     unwrap_base64(text, out);
+    Unwrapped rotated;  // what is unreadable this way round may well be readable the other way
+    unwrap_base64(rot13(text), rotated);
+    std::ranges::move(rotated.texts, std::back_inserter(out.texts));
     unwrap_hex(text, out);
     unwrap_escapes(text, out);
     return out;
