@@ -117,19 +117,31 @@ TEST(Bpe, TK9_WorkGrowsWithTheLengthAndNotFaster) {
     }
 }
 
-TEST(Bpe, TK8_128KiBWithoutASpaceIsEncodedWhole) {
+// Of one repeated character, and of pairs at which a scanner that looks back and forth would go
+// over the same run again and again: in quadratic time this test would not end.
+void expect_long_runs_encoded_whole(const Tokenizer& tokenizer) {
     constexpr size_t kSize = size_t{128} << 10;
-    for (const char* pre : {"gpt-2", "llama-bpe", "tekken", "deepseek-llm", "qwen35", "falcon"}) {
-        testing::ByteLevelVocabulary vocabulary(pre);
-        const Tokenizer tokenizer = vocabulary.load();
-        for (const char* letter : {"x", "X", "!", "7", " ", "\n", "\xCC\x81", "\xFF"}) {
-            std::string text;
-            while (text.size() < kSize) {
-                text += letter;
-            }
-            EXPECT_EQ(*tokenizer.decode(*tokenizer.encode(text)), text);
+    for (const char* unit :
+         {"x", "X", "!", "7", " ", "\n", "\xCC\x81", "\xFF", " \n", "'s", "Xx", "\t "}) {
+        std::string text;
+        while (text.size() < kSize) {
+            text += unit;
         }
+        EXPECT_EQ(*tokenizer.decode(*tokenizer.encode(text)), text) << unit;
     }
+}
+
+TEST(Bpe, TK8_128KiBWithoutASpaceIsEncodedWhole) {
+    for (const char* pre :
+         {"gpt-2", "llama-bpe", "tekken", "deepseek-llm", "qwen2", "qwen35", "gpt-4o", "falcon"}) {
+        SCOPED_TRACE(pre);
+        testing::ByteLevelVocabulary vocabulary(pre);
+        expect_long_runs_encoded_whole(vocabulary.load());
+    }
+}
+
+TEST(Bpe, TK8_SentencePieceEncodesLongRunsWholeToo) {
+    expect_long_runs_encoded_whole(testing::SentencePieceVocabulary().load());
 }
 
 TEST(Bpe, IgnoringMergesTakesATokenThatNoMergeReaches) {

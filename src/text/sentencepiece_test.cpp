@@ -94,6 +94,17 @@ TEST(SentencePiece, UnigramIsRefusedByName) {
     EXPECT_EQ(load(charsmap.bytes()).error().code, ErrorCode::Unsupported);
 }
 
+TEST(SentencePiece, MF7_ByteTokensNeedTwoHexadecimalDigits) {
+    for (const char* name : {"<0x-1>", "<0xZZ>", "<0x1>", "<0x123>"}) {
+        Model model;
+        std::string piece;
+        put_bytes(piece, 1, name);
+        put_number(piece, 3, 6);  // a byte
+        put_bytes(model.pieces, 1, piece);
+        EXPECT_THAT(load(model.bytes()).error().message, HasSubstr("hexadecimal")) << name;
+    }
+}
+
 TEST(SentencePiece, AFileCutWithinItsPiecesIsAnError) {
     const Model model;
     const std::string whole = model.bytes();

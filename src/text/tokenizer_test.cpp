@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <random>
 #include <string>
@@ -76,6 +77,23 @@ TEST(Tokenizer, TK10_InvalidUtf8StaysAsItIs) {
     }
     const Tokenizer sentencepiece = SentencePieceVocabulary().load();
     EXPECT_EQ(*sentencepiece.decode(*sentencepiece.encode("a\xFF\xC3 b")), "a\xFF\xC3 b");
+}
+
+TEST(Tokenizer, TK10_ATextWithMoreTokensThanCanBeCountedIsRefused) {
+    const size_t bytes = (size_t{1} << 31) + 1;  // address space only: nothing of it is read
+    void* address =
+        ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(address, MAP_FAILED);
+    const std::string_view text(static_cast<const char*>(address), bytes);
+    const Tokenizer tokenizer = ByteLevelVocabulary().load();
+    const auto whole = tokenizer.encode(text);
+    ASSERT_FALSE(whole);
+    EXPECT_EQ(whole.error().code, ErrorCode::TooLarge);
+    const Segment segments[] = {{"a", true}, {text.substr(0, size_t{1} << 30), false}};
+    const auto together = tokenizer.encode_segments(segments);
+    ASSERT_FALSE(together);
+    EXPECT_EQ(together.error().code, ErrorCode::TooLarge);
+    ::munmap(address, bytes);
 }
 
 TEST(Tokenizer, TakesTheLongestAddedTokenThatStandsInTheText) {

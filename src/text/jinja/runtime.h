@@ -65,7 +65,8 @@ class Runtime {
     uint32_t line = 0;
 
     // Levels of native recursion: expressions and statements inside each other, nested containers.
-    // Also bounds stack use, whatever the template and the data look like.
+    // Also bounds stack use, whatever the template and the data look like: to less than 256 KiB
+    // without sanitizers.
     class Level {
       public:
         explicit Level(Runtime& rt) : rt_(rt) { ++rt_.nesting_; }
@@ -80,7 +81,7 @@ class Runtime {
     static std::unexpected<Raised> too_deep();
 
   private:
-    static constexpr uint32_t kNestingMax = 1000;
+    static constexpr uint32_t kNestingMax = 250;
 
     Value store_sequence(Kind kind, std::vector<Value> items, Seq::Tag tag);
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include "json/parse.h"
 #include "text/jinja/reference_cases.h"
@@ -93,6 +94,7 @@ TEST(JinjaTemplate, TK1_AHugeRangeIsRefusedAndALongOneIsLazy) {
 }
 
 TEST(JinjaTemplate, TK2_NestedLoopsRunOutOfFuel) {
+    expect_limit("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}");
     RenderOptions options;
     options.limits.steps_max = 100'000;
     expect_limit(
@@ -126,6 +128,78 @@ TEST(JinjaTemplate, TK3_RecursionAndNestingAreBounded) {
     EXPECT_FALSE(Template::parse(nots + "1 }}"));
     EXPECT_FALSE(Template::parse(ifs));
     EXPECT_FALSE(render(chain + " }}"));
+}
+
+// Runs `work` on a thread with a stack of so many bytes.
+void on_stack_of(size_t bytes, void (*work)()) {
+    pthread_attr_t attributes;
+    ASSERT_EQ(pthread_attr_init(&attributes), 0);
+    ASSERT_EQ(pthread_attr_setstacksize(&attributes, bytes), 0);
+    pthread_t thread{};
+    const auto run = [](void* argument) -> void* {
+        reinterpret_cast<void (*)()>(argument)();
+        return nullptr;
+    };
+    ASSERT_EQ(pthread_create(&thread, &attributes, run, reinterpret_cast<void*>(work)), 0);
+    ASSERT_EQ(pthread_join(thread, nullptr), 0);
+    pthread_attr_destroy(&attributes);
+}
+
+// Sanitizers make frames several times larger.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t kSmallStackBytes = size_t{4} << 20;
+#else
+constexpr size_t kSmallStackBytes = size_t{256} << 10;
+#endif
+
+TEST(JinjaTemplate, TK3_TheDeepestThatIsAllowedFitsASmallStack) {
+    on_stack_of(kSmallStackBytes, [] {
+        for (const auto& [open, close] :
+             std::vector<std::pair<std::string, std::string>>{{"(", ")"},
+                                                              {"[", "]"},
+                                                              {"{'a':", "}"},
+                                                              {"-", ""},
+                                                              {"not ", ""},
+                                                              {"s if t else ", ""},
+                                                              {"s.join(", ")"},
+                                                              {"2 ** ", ""}}) {
+            std::string deepest;
+            for (int depth = 1; depth <= 120; ++depth) {
+                std::string source = "{{ ";
+                for (int i = 0; i < depth; ++i) {
+                    source += open;
+                }
+                source += "1";
+                for (int i = 0; i < depth; ++i) {
+                    source += close;
+                }
+                if (!Template::parse(source + " }}")) {
+                    break;
+                }
+                deepest = source + " }}";
+            }
+            ASSERT_FALSE(deepest.empty()) << open;
+            (void)render(deepest);
+        }
+        for (const char* recursion :
+             {"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+              "{% macro m() %}{{ [[[[[[[[[[[[m()]]]]]]]]]]]] }}{% endmacro %}{{ m() }}",
+              "{% macro m() %}{{ {1: {1: (m() ~ 'a')|trim|upper}} }}{% endmacro %}{{ m() }}",
+              "{% macro m() %}{% if t %}{% set x %}{{ m() }}{% endset %}{% endif %}{% endmacro %}"
+              "{{ m() }}",
+              "{% macro m() %}{% for x in l %}{% filter trim %}{{ m() }}{% endfilter %}{% endfor %}"
+              "{% endmacro %}{{ m() }}",
+              "{% macro m(x) %}{% call m(x) %}{{ caller() }}{% endcall %}{% endmacro %}{{ m(1) }}",
+              "{% for x in nested recursive %}{{ 'a' ~ [loop(nested)] }}{% endfor %}",
+              "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}"
+              "{% endfor %}{{ ns.x }}",
+              "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}"
+              "{% endfor %}{{ ns.x|tojson }}",
+              "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}"
+              "{% endfor %}{{ ns.x == [ns.x] or ns.x < [ns.x] }}"}) {
+            EXPECT_FALSE(render(recursion)) << recursion;
+        }
+    });
 }
 
 TEST(JinjaTemplate, TK3_LongChainsAreNoNesting) {
