@@ -32,18 +32,34 @@ TEST(JsonParse, HT12_DuplicatesDepthRangesAndStrayBytesAreRefused) {
     const std::string very_deep(100000, '[');
     const std::string nul("{\"a\":\0}", 7);
     for (const std::string_view bad :
-         {std::string_view(R"({"a":1,"a":2})"), std::string_view(R"({"":1,"":2})"),
+         {std::string_view(R"({"a":1,"a":2})"),
+          std::string_view(R"({"":1,"":2})"),
           std::string_view(R"({"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"a":1})"),
-          std::string_view("1e999"), std::string_view("-1e999"), std::string_view("NaN"),
-          std::string_view("18446744073709551616"), std::string_view("\xEF\xBB\xBF{}"),
-          std::string_view(nul), std::string_view(deep), std::string_view(very_deep),
-          std::string_view("{} x"), std::string_view("{"), std::string_view(""),
-          std::string_view("\"\xFF\""), std::string_view(R"("\ud800")"), std::string_view("01"),
-          std::string_view("// c\n1"), std::string_view("[1,]")}) {
+          std::string_view("1e999"),
+          std::string_view("-1e999"),
+          std::string_view("NaN"),
+          std::string_view("18446744073709551616"),
+          std::string_view("\xEF\xBB\xBF{}"),
+          std::string_view(nul),
+          std::string_view(deep),
+          std::string_view(very_deep),
+          std::string_view("{} x"),
+          std::string_view("{"),
+          std::string_view(""),
+          std::string_view("\"\xFF\""),
+          std::string_view(R"("\ud800")"),
+          std::string_view("01"),
+          std::string_view("// c\n1"),
+          std::string_view("[1,]"),
+          std::string_view("Infinity"),
+          std::string_view("-9223372036854775809"),
+          std::string_view(R"({"a":1,"\u0061":2})"),
+          std::string_view("\"\x01\"")}) {
         const auto value = parse(bad);
         ASSERT_FALSE(value) << bad.substr(0, 60);
         EXPECT_EQ(value.error().code, ErrorCode::InvalidArgument);
     }
+    EXPECT_TRUE(parse(std::string(64, '[') + std::string(64, ']')));
 }
 
 TEST(JsonParse, LargeObjectsFindTheirMembers) {

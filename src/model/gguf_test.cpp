@@ -146,6 +146,9 @@ TEST(Gguf, MF2_DimensionsThatAreZeroNegativeOrTooMany) {
     EXPECT_THAT(refusal(tensor.bytes()), HasSubstr("tensor t: dimension 0 is 0"));
     tensor.ne = {4, -1};
     EXPECT_THAT(refusal(tensor.bytes()), HasSubstr("tensor t: dimension 1 is -1"));
+    tensor.ne = {std::numeric_limits<int64_t>::min()};
+    EXPECT_THAT(refusal(tensor.bytes()),
+                HasSubstr("tensor t: dimension 0 is -9223372036854775808"));
     tensor.ne = {1, 1, 1, 1, 1};
     EXPECT_THAT(refusal(tensor.bytes()), HasSubstr("tensor t: 5 dimensions"));
     tensor.ne = {};
@@ -179,7 +182,7 @@ TEST(Gguf, MF3_KeyLongerThanTheFile) {
 }
 
 TEST(Gguf, MF4_AlignmentMustBeASmallPowerOfTwo) {
-    for (const uint32_t alignment : {0u, 3u, 48u, 1u << 30}) {
+    for (const uint32_t alignment : {0u, 3u, 48u, 1u << 17, 1u << 30, 0xffffffffu}) {
         GgufWriter writer;
         writer.add_u32("general.alignment", alignment);
         EXPECT_THAT(refusal(writer.finish()), HasSubstr("general.alignment")) << alignment;
@@ -187,6 +190,12 @@ TEST(Gguf, MF4_AlignmentMustBeASmallPowerOfTwo) {
     GgufWriter wrong_type;
     wrong_type.add_u64("general.alignment", 32);
     EXPECT_THAT(refusal(wrong_type.finish()), HasSubstr("general.alignment"));
+    GgufWriter text;
+    text.add_text("general.alignment", "32");
+    EXPECT_THAT(refusal(text.finish()), HasSubstr("general.alignment"));
+    GgufWriter largest;
+    largest.add_u32("general.alignment", 1u << 16);
+    EXPECT_TRUE(GgufFile::parse(largest.finish()).has_value());
 }
 
 TEST(Gguf, AlignmentMovesTheData) {

@@ -57,13 +57,36 @@ TEST(HfFolder, ATokenizerAloneIsAFolder) {
     EXPECT_EQ(files->merges_txt, "");
 }
 
-TEST(HfFolder, ShardsMustLieInTheFolder) {
-    for (const char* name : {"../x.safetensors", "/x.safetensors", ".safetensors", "x.bin", ""}) {
+TEST(HfFolder, MF15_MF17_ShardsMustLieInTheFolder) {
+    for (const char* name : {"../x.safetensors", "/x.safetensors", "a/../../x.safetensors",
+                             "..\\\\x.safetensors", "./x.safetensors", "file:///tmp/x.safetensors",
+                             "x.safetensors\\u0000.safetensors", ".safetensors", "x.bin", ""}) {
         const TemporaryFolder folder;
         folder.write("model.safetensors.index.json",
                      std::string(R"({"weight_map": {"a": ")") + name + R"("}})");
         EXPECT_THAT(HfFolder::open(folder.path()).error().message, HasSubstr("weight_map"));
     }
+}
+
+TEST(HfFolder, MF17_AShardsNameIsNotDecoded) {
+    const TemporaryFolder outer;
+    outer.write("x.safetensors", one_tensor("a"));
+    const auto folder = outer.path() / "model";
+    std::filesystem::create_directory(folder);
+    for (const char* name : {"%2e%2e%2fx.safetensors", "%252e%252e%252fx.safetensors"}) {
+        std::ofstream(folder / "model.safetensors.index.json")
+            << R"({"weight_map": {"a": ")" << name << R"("}})";
+        EXPECT_EQ(HfFolder::open(folder).error().code, ErrorCode::NotFound) << name;
+    }
+}
+
+TEST(HfFolder, MF14_AnAdapterIsNoModel) {
+    const TemporaryFolder folder;
+    folder.write("adapter_config.json", R"({"peft_type": "LORA", "r": 100000})");
+    folder.write("adapter_model.safetensors", one_tensor("a"));
+    const auto source = ModelSource::open(folder.path());
+    ASSERT_TRUE(source.has_value());
+    EXPECT_THAT((*source)->config().error().message, HasSubstr("config.json"));
 }
 
 TEST(HfFolder, TheIndexMustBeRight) {
@@ -101,6 +124,18 @@ TEST(HfFolder, MF13_PickleIsKnownByItsFirstBytes) {
     EXPECT_THAT(refusal("b.gguf", "PK\x03\x04rest"), HasSubstr("pickle"));
     EXPECT_THAT(refusal("c.gguf", "7z\xBC\xAF\x27\x1Crest"), HasSubstr("7z"));
     EXPECT_THAT(refusal("d.bin", "whatever"), HasSubstr("pickle"));
+}
+
+TEST(HfFolder, MF13_PickleUnderAnotherNameIsNoModel) {
+    const TemporaryFolder folder;
+    for (const std::string_view head :
+         {std::string_view("\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}\x94.", 14),
+          std::string_view("PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00", 12)}) {
+        folder.write("model.safetensors", head);
+        const auto opened = HfFolder::open(folder.path());
+        ASSERT_FALSE(opened.has_value());
+        EXPECT_THAT(opened.error().message, HasSubstr("model.safetensors"));
+    }
 }
 
 TEST(HfFolder, MF13_CodeOfTheModelIsNeverExecuted) {

@@ -46,6 +46,13 @@ std::string refusal(std::span<const std::byte> bytes) {
     return plan ? "accepted" : plan.error().message;
 }
 
+TEST(Load, MF14_AnAdapterIsNoModel) {
+    testing::GgufWriter adapter;
+    adapter.add_text("general.type", "adapter").add_text("general.architecture", "llama");
+    adapter.add_text("adapter.type", "lora").add_f32("adapter.lora.alpha", 16);
+    EXPECT_THAT(refusal(adapter.finish()), HasSubstr("key general.type: \"adapter\" is no model"));
+}
+
 TEST(Load, AMissingTensorIsNamed) {
     EXPECT_THAT(refusal(gguf_with({}, [](auto& t) { return t.name != "blk.1.ffn_up.weight"; })),
                 HasSubstr("tensor blk.1.ffn_up.weight is missing"));

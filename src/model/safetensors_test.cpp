@@ -45,6 +45,19 @@ TEST(Safetensors, TypesThatCannotBeComputedWithKeepTheirNames) {
     EXPECT_EQ(file->find("a")->kernel_dtype(), std::nullopt);
 }
 
+TEST(Safetensors, MF9_NamesThatAreNone) {
+    const auto named = [](std::string_view name) {
+        return refusal(R"({")" + std::string(name) +
+                           R"(": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}})",
+                       1);
+    };
+    EXPECT_THAT(named(""), HasSubstr("name"));
+    EXPECT_THAT(named("a\\u0000b"), HasSubstr("name"));
+    EXPECT_THAT(named(std::string(2000, 'n')), HasSubstr("name"));
+    EXPECT_THAT(named("\xff"), HasSubstr("header"));
+    EXPECT_THAT(named("\xc0\x80"), HasSubstr("header"));
+}
+
 TEST(Safetensors, MF11_ProductOfTheShapeThatWraps) {
     EXPECT_THAT(refusal(R"({"a": {"dtype": "F32", "shape": [4611686018427387905, 4],
                                   "data_offsets": [0, 16]}})",
@@ -60,6 +73,10 @@ TEST(Safetensors, MF11_OffsetsThatAreNegativeReversedOrOutside) {
     EXPECT_THAT(refusal(R"({"a": {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}})", 4),
                 HasSubstr("tensor a"));
     EXPECT_THAT(refusal(R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4, 4]}})", 4),
+                HasSubstr("tensor a"));
+    EXPECT_THAT(refusal(R"({"a": {"dtype": "U8", "shape": [4],
+                                  "data_offsets": [18446744073709551614, 2]}})",
+                        4),
                 HasSubstr("tensor a"));
     EXPECT_THAT(refusal(R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0.5, 4]}})", 4),
                 HasSubstr("tensor a"));
@@ -98,6 +115,10 @@ TEST(Safetensors, MF12_HolesAndOverlaps) {
 TEST(Safetensors, MF12_TensorsOfNoBytes) {
     EXPECT_THAT(refusal(R"({"a": {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}})", 0),
                 HasSubstr("tensor a"));
+    EXPECT_THAT(refusal(R"({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
+                            "b": {"dtype": "U8", "shape": [2, 0], "data_offsets": [2, 2]}})",
+                        4),
+                HasSubstr("tensor b"));  // inside another one's bytes
 }
 
 TEST(Safetensors, MF12_HeaderTooLong) {

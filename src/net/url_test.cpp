@@ -40,6 +40,15 @@ TEST(BaseUrl, SF2_WhatItWritesItReadsBackAlike) {
     }
 }
 
+TEST(BaseUrl, SE1_AKeyInTheAddressIsRefusedAndNotRepeated) {
+    for (const char* text : {"https://user:sk-canary@a.example", "https://sk-canary@a.example/v1",
+                             "https://a.example/v1?api_key=sk-canary"}) {
+        const auto url = parse_base_url(text);
+        ASSERT_FALSE(url) << text;
+        EXPECT_EQ(url.error().message.find("sk-canary"), std::string::npos) << url.error().message;
+    }
+}
+
 class BadBaseUrl : public testing::TestWithParam<std::string> {};
 
 TEST_P(BadBaseUrl, SF2_IsRefused) {

@@ -7,7 +7,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-TEST(Breaker, OpensAfterFailuresInARowAndLetsOneTryLater) {
+TEST(Breaker, UP7_OpensAfterFailuresInARowAndLetsOneTryLater) {
     ManualClock clock;
     Breaker breaker(clock, {.failures_max = 2, .open_for = milliseconds(100)});
     breaker.failed();
@@ -24,7 +24,7 @@ TEST(Breaker, OpensAfterFailuresInARowAndLetsOneTryLater) {
     EXPECT_FALSE(breaker.is_open());
 }
 
-TEST(RetryBudget, AllowsATenthOfTheRequests) {
+TEST(RetryBudget, UP7_AllowsATenthOfTheRequests) {
     RetryBudget budget;
     int spent = 0;
     while (budget.spend()) {

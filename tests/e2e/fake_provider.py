@@ -200,6 +200,20 @@ class FakeProvider:
         stream.flush()
         return False
 
+    def do_long_body(self, stream, request):  # UP6: Content-Length too small
+        stream.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+                     b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsomebodys")
+        stream.flush()
+        return True
+
+    def do_drip(self, stream, request):
+        """UP5: never silent, never an event."""
+        self.begin_stream(stream)
+        while self.open:
+            self.piece(stream, b": still here\n\n")
+            time.sleep(0.05)
+        return False
+
     def do_gzip(self, stream, request):  # UP6
         return self.reply(stream, 200, b"\x1f\x8b\x08" + b"\0" * 64, "Content-Encoding: gzip\r\n")
 
@@ -212,6 +226,28 @@ class FakeProvider:
     def do_limited(self, stream, request):  # UP7
         return self.reply(stream, 429, {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}},
                           "Retry-After: 0\r\n")
+
+    def do_absurd_wait(self, stream, request):  # UP7
+        return self.reply(stream, 429, {"error": {"message": "slow down", "type": "requests"}},
+                          "Retry-After: -99999999999999999999\r\n")
+
+    def key_of(self):
+        head = self.requests[-1][0]
+        return next(l for l in head.split("\r\n") if l.startswith("Authorization: "))[len("Authorization: Bearer "):]
+
+    def do_echo_401(self, stream, request):  # SE2: it says whose key it was
+        return self.reply(stream, 401, {"error": {"message": f"Incorrect API key provided: {self.key_of()}",
+                                                  "code": self.key_of(), "param": self.key_of()}})
+
+    def do_echo_400(self, stream, request):  # SE1, SE2: the key and the address, in an answer that is passed on
+        return self.reply(stream, 400, {"error": {"message": f"key {self.key_of()} at {self.base_url} is wrong",
+                                                  "code": self.key_of(), "param": "messages"}})
+
+    def do_echo_stream(self, stream, request):
+        self.begin_stream(stream)
+        self.event(stream, chunk("Hel"))
+        self.event(stream, {"error": {"message": f"{self.base_url}?key={self.key_of()} is down", "code": None}})
+        return self.end(stream)
 
     def do_broke(self, stream, request):  # UP7: 5xx storm
         return self.reply(stream, 500, {"error": {"message": "internal", "type": "server_error"}})

@@ -1,4 +1,7 @@
 """Promise 1, end to end: the same question here and afar, and what never leaves."""
+import base64
+import gzip
+import hashlib
 import os
 import shutil
 import tempfile
@@ -98,6 +101,24 @@ class Privacy(unittest.TestCase):
         for body in bodies:
             status, _, answer = self.house.ask("/v1/chat/completions", {"model": "afar-only", "max_tokens": 4} | body)
             self.assertEqual((status, answer["error"]["code"]), (403, "no_cleared_backend"), body)
+        for prompt in (CARD, ["hello", CARD], [[1, 2, 3]]):
+            status, _, answer = self.house.ask("/v1/completions", {"model": "afar-only", "max_tokens": 4, "prompt": prompt})
+            self.assertEqual((status, answer["error"]["code"]), (403, "no_cleared_backend"), prompt)
+        self.assertEqual((self.provider.connections, self.provider.received), (0, b""))
+
+    def test_PV4_PV5_a_card_number_stays_here_coded_and_in_pieces(self):
+        gzipped = base64.b64encode(gzip.compress(CARD.encode())).decode()
+        thrice = CARD.encode()
+        for _ in range(3):
+            thrice = base64.b64encode(thrice)
+        turns = [{"role": "user", "content": "It begins with 4111 1111"}, {"role": "assistant", "content": "Go on."},
+                 {"role": "user", "content": " 1111 1111 and that is all"}]
+        tags = "".join(chr(0xE0000 + ord(c)) for c in CARD)
+        for messages in ([{"role": "user", "content": f"open {gzipped} please"}],
+                         [{"role": "user", "content": f"open {thrice.decode()} please"}],
+                         [{"role": "user", "content": f"hello{tags}"}], turns, turns[::2]):
+            status, _, answer = self.house.ask("/v1/chat/completions", {"model": "afar-only", "messages": messages})
+            self.assertEqual((status, answer["error"]["code"]), (403, "no_cleared_backend"), messages)
         self.assertEqual((self.provider.connections, self.provider.received), (0, b""))
 
     def test_without_a_cleared_backend_the_answer_is_403(self):
@@ -131,6 +152,44 @@ class Privacy(unittest.TestCase):
         status, _, body = self.house.chat("hello", model="afar-only")
         self.assertEqual((status, body["error"]["code"]), (403, "no_cleared_backend"))
         self.assertEqual((self.provider.connections, self.provider.received), (0, b""))
+
+    def test_SE1_SE2_what_a_provider_echoes_is_not_shown(self):
+        self.house.close()
+        key = "sk-canary-0123456789abcdef"
+        models = ("echo-401", "echo-400", "echo-stream")
+        config = "[policy]\nscan_deadline_ms = 5000\n" + "".join(
+            f'[[backend]]\nname = "{m}"\nkind = "openai"\nbase_url = "{self.provider.base_url}"\nmodel = "{m}"\n'
+            f'ca_file = "{self.provider.certificate}"\napi_key_env = "FAKE_KEY"\n' for m in models)
+        self.house = House(config, {"FAKE_KEY": key})
+        seen = ""
+        for model in models:
+            for stream in (False, True):
+                status, headers, body = self.house.chat("hello", model=model, stream=stream)
+                self.assertIn("error", str(body))
+                seen += f"{status} {headers} {body}"
+        self.assertIn(f"Bearer {key}", self.provider.requests[0][0])  # it was really sent
+        seen += str(self.house.ask("/v1/models")) + str(self.house.chat("hello", model="nobody"))
+        for secret in (key, str(self.provider.port), "localhost:"):
+            self.assertNotIn(secret, seen)
+        seen = self.house.logged() + self.house.ask("/metrics")[2]
+        for verb in (["ps", "--json"], ["spend", "--json"], ["doctor", "--json"], ["ls"]):
+            done = self.house.run(*verb)
+            seen += done.stdout + done.stderr
+        self.assertNotIn(key, seen)
+        for folder, _, files in os.walk(self.house.home):
+            for path in (os.path.join(folder, name) for name in files):
+                if os.path.isfile(path):  # its socket is none
+                    with open(path, "rb") as file:
+                        self.assertNotIn(key.encode(), file.read(), path)
+
+    def test_SE2_a_clients_wrong_key_is_not_repeated(self):
+        config = f'[[key]]\nname = "team-blue"\nsha256 = "{hashlib.sha256(b"right").hexdigest()}"\n'
+        with House(config) as house:
+            status, headers, body = house.ask("/v1/models", headers={"Authorization": "Bearer sk-wrong-canary"})
+            self.assertEqual(status, 401)
+            seen = str(headers) + str(body) + house.logged()
+            for secret in ("sk-wrong-canary", "team-blue", hashlib.sha256(b"sk-wrong-canary").hexdigest()):
+                self.assertNotIn(secret, seen)
 
     def test_SE1_keys_and_addresses_are_nowhere_to_be_seen(self):
         self.provider.close()

@@ -1,4 +1,5 @@
 """What a provider does wrong, and what the client sees of it: rows UP1 to UP8 of the fault catalogue."""
+import concurrent.futures
 import shutil
 import tempfile
 import time
@@ -8,7 +9,7 @@ from fake_provider import FakeProvider
 from house import House, events_of, text_of
 
 MODELS = ["good", "cut", "early-end", "error-chunk", "raw-tail", "split", "huge-line", "nonsense", "stall", "silent",
-          "short-body", "gzip", "informational-flood", "limited", "broke", "no-usage", "slow"]
+          "short-body", "long-body", "gzip", "informational-flood", "limited", "absurd-wait", "broke", "no-usage", "slow"]
 
 
 def backend(name, provider, **more):
@@ -54,6 +55,12 @@ class Upstream(unittest.TestCase):
     def test_UP1_a_cut_stream_ends_with_an_error_and_never_with_done(self):
         self.assert_broken_off("cut")
         self.assert_broken_off("early-end")
+        self.assertEqual(self.house.spend()["early-end"]["completion_tokens"], 1)  # what was seen is booked
+
+    def test_UP1_an_answer_that_is_not_streamed_is_whole_or_an_error(self):
+        status, _, body = self.house.chat("hello", model="short-body")
+        self.assertEqual(status, 502, body)
+        self.assertNotIn("choices", body)
 
     def test_UP2_an_error_in_the_stream_is_passed_on(self):
         self.assertIn("it broke", self.assert_broken_off("error-chunk")["message"])
@@ -78,10 +85,22 @@ class Upstream(unittest.TestCase):
         status, headers, _ = self.stream("silent-or-here")
         self.assertEqual((status, headers["x-weir-backend"]), (200, "here"))
 
+    def test_UP5_chatter_without_a_word_has_an_end(self):
+        config = backend("drip", self.provider, total_ms=700) + '[[backend]]\nname = "here"\nkind = "model"\n'
+        config += '[[route]]\nmodel = "both"\nbackends = ["drip", "here"]\n'
+        with House(config) as house:
+            started = time.monotonic()
+            status, headers, _ = house.chat("hello", model="both", stream=True)
+            self.assertEqual((status, headers["x-weir-backend"]), (200, "here"))
+            self.assertLess(time.monotonic() - started, 10)
+
     def test_UP6_a_body_that_lies_about_itself_is_no_answer(self):
-        for model in ("short-body", "gzip", "informational-flood"):
-            status, headers, body = self.house.chat("hello", model=model + "-or-here")
-            self.assertEqual((status, headers["x-weir-backend"]), (200, "here"), (model, body))
+        for model in ("short-body", "long-body", "gzip", "informational-flood"):
+            for stream in (False, True):
+                status, headers, body = self.house.chat("hello", model=model + "-or-here", stream=stream)
+                self.assertEqual((status, headers["x-weir-backend"]), (200, "here"), (model, body))
+                self.assertNotIn("somebodys", str(body))
+        self.assertEqual(self.house.chat("hello", model="good")[2]["choices"][0]["message"]["content"], "Hello from afar")
 
     def test_UP7_a_limited_provider_is_asked_three_times_at_most(self):
         before = len(self.provider.requests)
@@ -90,6 +109,21 @@ class Upstream(unittest.TestCase):
         self.assertEqual(len(self.provider.requests) - before, 3)
         status, headers, _ = self.house.chat("hello", model="broke-or-here")
         self.assertEqual((status, headers["x-weir-backend"]), (200, "here"))
+
+    def test_UP7_an_absurd_wait_is_none(self):
+        started = time.monotonic()
+        self.assertEqual(self.house.chat("hello", model="absurd-wait")[0], 429)
+        self.assertLess(time.monotonic() - started, 10)
+
+    def test_UP7_a_storm_of_failures_is_not_answered_with_a_storm_of_retries(self):
+        requests = 40
+        with House(backend("broke", self.provider)) as house:
+            before = len(self.provider.requests)
+            with concurrent.futures.ThreadPoolExecutor(requests) as pool:
+                answers = list(pool.map(lambda _: house.chat("hello", model="broke")[0], range(requests)))
+            self.assertEqual(set(answers), {502})
+            # A tenth of the requests, and the ten that are there from the start.
+            self.assertLessEqual(len(self.provider.requests) - before, requests + requests // 10 + 10)
 
     def test_UP8_a_certificate_that_is_not_ours_to_trust_ends_the_try(self):
         folder = tempfile.mkdtemp()
@@ -103,6 +137,18 @@ class Upstream(unittest.TestCase):
         self.assertEqual(stranger.received, b"")
         stranger.close()
         shutil.rmtree(folder)
+
+    def test_UP8_a_peer_without_tls_or_a_name_without_an_address_gets_nothing(self):
+        plain = FakeProvider()
+        for base_url in (plain.base_url.replace("http:", "https:"), "https://nothing.invalid/v1"):
+            config = f'[[backend]]\nname = "afar"\nkind = "openai"\nbase_url = "{base_url}"\nmodel = "good"\n'
+            config += '[[backend]]\nname = "here"\nkind = "model"\n'
+            config += '[[route]]\nmodel = "both"\nbackends = ["afar", "here"]\n'
+            with House(config) as house:
+                status, headers, _ = house.chat("hello", model="both")
+                self.assertEqual((status, headers["x-weir-backend"]), (200, "here"))
+        self.assertEqual((plain.received, plain.requests), (b"", []))
+        plain.close()
 
     def test_UP10_without_usage_the_tokens_seen_are_billed(self):
         self.stream("no-usage")
