@@ -7,6 +7,10 @@
 #include "base/result.h"
 #include "model/model.h"
 
+namespace weir::kernels {
+class ThreadPool;
+}
+
 namespace weir::engine {
 
 // What `weir bench` measures, through the engine itself: scheduler, KV and sampler included.
@@ -16,6 +20,8 @@ struct MeasureOptions {
     uint32_t decode_tokens = 64;   // new tokens of each
     std::vector<uint32_t> batches = {1, 16};
     uint32_t rounds = 3;
+    // Set: how fast these threads can read memory is measured too, in every round. The caller's.
+    kernels::ThreadPool* readers = nullptr;
 };
 
 struct DecodeSpeed {
@@ -26,6 +32,7 @@ struct DecodeSpeed {
 struct Speed {
     std::vector<double> prefill_tokens_per_second;  // one a round
     std::vector<DecodeSpeed> decode;                // one a batch size
+    std::vector<double> read_bytes_per_second;      // one a round, if there were readers
 };
 
 // Prefill: one prompt of `prompt_tokens` with no cached prefix, until its first token. Decode: from
