@@ -32,6 +32,12 @@ constexpr std::optional<uint64_t> checked_add(uint64_t a, uint64_t b) {
     return sum;
 }
 
+// The next multiple of `alignment`. `bytes` is a size that exists or has been checked: the sum
+// fits.
+constexpr uint64_t align_up(uint64_t bytes, uint64_t alignment) {
+    return (bytes + alignment - 1) / alignment * alignment;
+}
+
 // Reads a little-endian value at the front of `bytes`, which must be long enough.
 template <typename T>
     requires std::is_trivially_copyable_v<T>

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "kernels/thread_pool.h"
 
@@ -16,10 +17,6 @@ constexpr size_t kSuperBlock = 256;
 // Below this many elements a parallel region costs more than it saves.
 constexpr size_t kSerialElements = 1 << 15;
 
-size_t padded(size_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 // Both forms, one after the other, each array at a multiple of kAlignment.
 struct ScratchPlan {
     size_t q8_values, q8_scales, q8_biases, q8k_values, q8k_scales, q8k_sums16, q8k_sums32, total;
@@ -28,7 +25,7 @@ struct ScratchPlan {
         size_t offset = 0;
         const auto take = [&](size_t count, size_t element_bytes) {
             const size_t at = offset;
-            offset += padded(rows * count * element_bytes);
+            offset += align_up(rows * count * element_bytes, kAlignment);
             return at;
         };
         q8_values = take(columns, 1);

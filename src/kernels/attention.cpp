@@ -12,7 +12,7 @@ namespace weir::kernels {
 
 namespace {
 
-static_assert(kAttentionChunk % 64 == 0);
+static_assert(kAttentionChunk % 64 == 0);  // whole blocks of every size that a cache has
 
 void check_layout(const KvLayout& layout) {
     WEIR_ASSERT(layout.dtype == tensor::DType::F32 || layout.dtype == tensor::DType::F16);

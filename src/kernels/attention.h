@@ -22,8 +22,6 @@
 // however many threads there are. Work is split by query and by KV head, never inside a reduction.
 namespace weir::kernels {
 
-inline constexpr size_t kAttentionChunk = 64;  // tokens
-
 // How the keys and values of one layer lie in one block of `block_tokens` tokens:
 //
 //   [kv_heads] { keys   [key_dim][block_tokens]

@@ -64,6 +64,10 @@ struct AttentionPart {
     size_t out_stride;
 };
 
+// Attention takes keys in chunks that begin at multiples of this; attention.h has the order of
+// sums. Another number gives other bits.
+inline constexpr size_t kAttentionChunk = 64;  // tokens
+
 struct KernelSet {
     const char* name;
 

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace weir::kv {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
-
-uint64_t align_up(uint64_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 }  // namespace
 
@@ -17,7 +15,7 @@ uint64_t layer_block_bytes(const StateSpec& spec, const AttentionGroup& group) {
     const uint64_t element_bytes = spec.kv_dtype == tensor::DType::F32 ? 4 : 2;
     const uint64_t numbers = uint64_t{group.key_dim} + group.value_dim;
     // 32-bit factors: the product of three fits 64 bits for every spec that validate accepts.
-    return align_up(numbers * group.kv_heads * spec.block_tokens * element_bytes);
+    return align_up(numbers * group.kv_heads * spec.block_tokens * element_bytes, kAlignment);
 }
 
 uint64_t block_bytes(const StateSpec& spec, const AttentionGroup& group) {

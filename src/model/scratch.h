@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
+
 namespace weir::model {
 
 // One allocation, cut into arrays that start at multiples of 64 bytes. Reserved at load; nothing is
@@ -14,9 +16,7 @@ class ScratchArena {
   public:
     static constexpr size_t kAlignment = 64;
 
-    static constexpr uint64_t padded(uint64_t bytes) {
-        return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    }
+    static constexpr uint64_t padded(uint64_t bytes) { return align_up(bytes, kAlignment); }
 
     explicit ScratchArena(uint64_t bytes)
         : lines_(static_cast<size_t>(padded(bytes)) / kAlignment) {}

@@ -12,8 +12,7 @@ namespace weir::kernels {
 
 namespace {
 
-constexpr size_t kChunk = 64;
-constexpr size_t kStrips = kChunk / 16;
+constexpr size_t kStrips = kAttentionChunk / 16;
 
 struct F32Elements {
     static constexpr size_t kBytes = 4;
@@ -115,7 +114,7 @@ constexpr size_t kValueStripsMax = 64;  // value dimensions beyond 1024 go strip
 
 // What is known of each query vector while the chunks go by.
 struct AttentionState {
-    alignas(64) float scores[kVectorsMax][kChunk];
+    alignas(64) float scores[kVectorsMax][kAttentionChunk];
     alignas(64) float sums[kVectorsMax][16];
     float largest[kVectorsMax];
     const float* q[kVectorsMax];
@@ -131,7 +130,7 @@ void score_chunk(const AttentionPart& part, AttentionState& state, size_t chunk,
                  size_t end) {
     const uint8_t* strips[kStrips];
     const size_t first = (higher(begin, chunk) - chunk) / 16;
-    const size_t last = (lower(end, chunk + kChunk) - chunk + 15) / 16;
+    const size_t last = (lower(end, chunk + kAttentionChunk) - chunk + 15) / 16;
     for (size_t s = first; s < last; ++s) {
         const size_t token = chunk + 16 * s;
         const auto* head = reinterpret_cast<const uint8_t*>(part.blocks[token / part.block_tokens]);
@@ -245,7 +244,7 @@ void add_chunk(const AttentionPart& part, AttentionState& state, size_t chunk) {
     for (size_t first = 0; first < state.vectors; first += kTogether) {
         const size_t n = lower(kTogether, state.vectors - first);
         size_t from = chunk;
-        size_t to = chunk + kChunk;
+        size_t to = chunk + kAttentionChunk;
         for (size_t v = first; v < first + n; ++v) {
             from = higher(from, state.begin[v]);
             to = lower(to, state.end[v]);
@@ -253,13 +252,13 @@ void add_chunk(const AttentionPart& part, AttentionState& state, size_t chunk) {
         const bool shared = from < to;
         for (size_t v = first; v < first + n; ++v) {
             const size_t begin = higher(chunk, state.begin[v]);
-            const size_t end = lower(chunk + kChunk, state.end[v]);
+            const size_t end = lower(chunk + kAttentionChunk, state.end[v]);
             add_values<Elements>(part, state, chunk, begin, shared ? from : end, v, 1);
         }
         if (shared) {
             add_values<Elements>(part, state, chunk, from, to, first, n);
             for (size_t v = first; v < first + n; ++v) {
-                const size_t end = lower(chunk + kChunk, state.end[v]);
+                const size_t end = lower(chunk + kAttentionChunk, state.end[v]);
                 add_values<Elements>(part, state, chunk, to, end, v, 1);
             }
         }
@@ -307,11 +306,12 @@ void attend(const AttentionPart& part) {
     }
     const size_t begin = part.key_begins[0];
     const size_t end = part.key_ends[part.tokens - 1];
-    for (size_t chunk = begin / kChunk * kChunk; chunk < end; chunk += kChunk) {
+    for (size_t chunk = begin / kAttentionChunk * kAttentionChunk; chunk < end;
+         chunk += kAttentionChunk) {
         score_chunk<Elements>(part, state, chunk, begin, end);
         for (size_t v = 0; v < state.vectors; ++v) {
             const size_t from = higher(chunk, state.begin[v]);
-            const size_t to = lower(chunk + kChunk, state.end[v]);
+            const size_t to = lower(chunk + kAttentionChunk, state.end[v]);
             if (from < to) {
                 weigh_chunk(part, state, v, chunk, from, to);
             }

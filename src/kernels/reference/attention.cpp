@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/attention.h"
+#include "kernels/kernel_table.h"
 #include "kernels/reference/exp.h"
 #include "kernels/reference/rows.h"
 #include "tensor/float16.h"
