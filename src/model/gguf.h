@@ -34,6 +34,14 @@ enum class GgufValueType : uint32_t {
 
 std::string_view name(GgufValueType type);
 
+// Limits on what a file may announce, far above every published model. The size of the file alone
+// is no limit: a sparse one claims a terabyte and holds nothing.
+inline constexpr uint64_t kGgufEntriesMax = 1u << 16;
+inline constexpr uint64_t kGgufTensorsMax = 1u << 17;  // old files have one a matrix and expert
+inline constexpr uint64_t kGgufArrayElementsMax = 1u << 24;
+inline constexpr uint64_t kGgufArrayBytesMax = 1u << 28;
+inline constexpr uint64_t kGgufTextBytesMax = 1u << 24;
+
 // One metadata entry, its payload a view into the file.
 struct GgufEntry {
     std::string_view key;
@@ -56,9 +64,9 @@ struct GgufTensor {
 struct GgufPart;
 
 // A GGUF model, versions 2 and 3: one file, all parts of a split one, or bytes in memory.
-// Everything is checked when it is opened: every count, length and offset against the size of the
-// file before anything is allocated for it, keys and names (UTF-8, not empty, unique), and every
-// tensor's extent (aligned, inside the file, in file order without gaps or overlaps).
+// Everything is checked when it is opened: every count, length and offset against its limit and the
+// size of the file before anything is allocated for it, keys and names (UTF-8, not empty, unique),
+// and every tensor's extent (aligned, inside the file, in file order without gaps or overlaps).
 //
 // Threads: immutable once opened.
 // Ownership: owns its mappings; keys, strings and tensor bytes are views into them (for `parse`:

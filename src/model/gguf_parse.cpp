@@ -75,8 +75,16 @@ Result<std::string_view> read_name(ByteReader& in, std::string_view what, uint64
     return text;
 }
 
+Result<void> check_limit(uint64_t count, uint64_t max, std::string_view what) {
+    if (count > max) {
+        return data_corrupt("{} {} are announced; up to {} are read", count, what, max);
+    }
+    return {};
+}
+
 Result<std::span<const std::byte>> read_array_payload(ByteReader& in, GgufValueType element,
                                                       uint64_t count) {
+    WEIR_TRY(check_limit(count, kGgufArrayElementsMax, "elements"));
     if (const auto size = scalar_bytes(element)) {
         const auto total = checked_mul(*size, count);
         if (!total) {
@@ -96,6 +104,7 @@ Result<std::span<const std::byte>> read_array_payload(ByteReader& in, GgufValueT
     for (uint64_t i = 0; i < count; ++i) {
         WEIR_TRY_ASSIGN(const auto length, lookahead.read<uint64_t>());
         WEIR_TRY(lookahead.read_bytes(length));
+        WEIR_TRY(check_limit(lookahead.offset() - in.offset(), kGgufArrayBytesMax, "bytes"));
     }
     return in.read_bytes(lookahead.offset() - in.offset());
 }
@@ -107,6 +116,7 @@ Result<void> read_payload(ByteReader& in, GgufEntry& entry) {
     }
     if (entry.type == GgufValueType::String) {
         WEIR_TRY_ASSIGN(const auto length, in.read<uint64_t>());
+        WEIR_TRY(check_limit(length, kGgufTextBytesMax, "bytes"));
         WEIR_TRY_ASSIGN(entry.payload, in.read_bytes(length));
         return {};
     }
@@ -193,9 +203,6 @@ Result<Described> read_tensor(ByteReader& in) {
     }
     return described;
 }
-uint64_t padded(uint64_t bytes, uint64_t alignment) {
-    return (bytes + alignment - 1) / alignment * alignment;  // both far below 2^63
-}
 
 // Gives every tensor its bytes. Offsets must be the running sum of the padded sizes, so that no two
 // tensors share a byte and none lies outside of the file.
@@ -204,7 +211,7 @@ Result<std::vector<GgufTensor>> place_tensors(std::span<const Described> describ
                                               uint64_t alignment) {
     std::vector<GgufTensor> tensors;
     tensors.reserve(described.size());
-    const uint64_t data_begin = padded(header_end, alignment);
+    const uint64_t data_begin = align_up(header_end, alignment);
     uint64_t expected = 0;
     for (const Described& item : described) {
         if (item.offset != expected) {
@@ -219,7 +226,7 @@ Result<std::vector<GgufTensor>> place_tensors(std::span<const Described> describ
         GgufTensor tensor = item.tensor;
         tensor.bytes = file.subspan(static_cast<size_t>(begin), static_cast<size_t>(item.bytes));
         tensors.push_back(tensor);
-        expected = padded(expected + item.bytes, alignment);
+        expected = align_up(expected + item.bytes, alignment);
     }
     return tensors;
 }
@@ -263,6 +270,8 @@ Result<GgufPart> parse_gguf_part(std::span<const std::byte> bytes) {
     WEIR_TRY(check_preamble(in));
     WEIR_TRY_ASSIGN(const auto tensor_count, in.read<uint64_t>());
     WEIR_TRY_ASSIGN(const auto entry_count, in.read<uint64_t>());
+    WEIR_TRY(check_limit(tensor_count, kGgufTensorsMax, "tensors"));
+    WEIR_TRY(check_limit(entry_count, kGgufEntriesMax, "metadata entries"));
     if (entry_count > in.remaining() / kEntryBytesMin) {
         return data_corrupt("{} metadata entries are announced, but {} bytes are left", entry_count,
                             in.remaining());

@@ -175,6 +175,28 @@ TEST(Gguf, MF3_CountsBeyondTheFile) {
     EXPECT_THAT(refusal(preamble(uint64_t{1} << 60, 0).bytes()), HasSubstr("tensors"));
 }
 
+// A sparse file is as large as it likes to be: its size alone is no limit for what is reserved.
+TEST(Gguf, MF3_CountsBeyondTheirLimitsInALargeFile) {
+    const auto padded_with = [](const ByteBuilder& head, uint64_t zeros) {
+        std::vector<std::byte> bytes = head.bytes();
+        bytes.resize(bytes.size() + zeros);
+        return bytes;
+    };
+    EXPECT_THAT(refusal(padded_with(preamble(0, kGgufEntriesMax + 1), 16 * kGgufEntriesMax)),
+                HasSubstr("65537 metadata entries are announced; up to 65536 are read"));
+    EXPECT_THAT(refusal(padded_with(preamble(kGgufTensorsMax + 1, 0), 40 * kGgufTensorsMax)),
+                HasSubstr("131073 tensors are announced"));
+    ByteBuilder array = preamble(0, 1);
+    array.put_text("k").put(static_cast<uint32_t>(GgufValueType::Array));
+    array.put(static_cast<uint32_t>(GgufValueType::U8)).put(kGgufArrayElementsMax + 1);
+    EXPECT_THAT(refusal(padded_with(array, kGgufArrayElementsMax + 1)),
+                HasSubstr("key k: 16777217 elements are announced"));
+    ByteBuilder text = preamble(0, 1);
+    text.put_text("k").put(static_cast<uint32_t>(GgufValueType::String)).put(kGgufTextBytesMax + 1);
+    EXPECT_THAT(refusal(padded_with(text, kGgufTextBytesMax + 1)),
+                HasSubstr("key k: 16777217 bytes are announced"));
+}
+
 TEST(Gguf, MF3_KeyLongerThanTheFile) {
     ByteBuilder file = preamble(0, 1);
     file.put(uint64_t{30000}).put_raw("only this is there");
