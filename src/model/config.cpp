@@ -1,5 +1,6 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string_view>
 
@@ -55,6 +56,15 @@ Result<void> check_rope(const RopeConfig& rope, uint32_t head_dim) {
 }
 
 }  // namespace
+
+uint32_t context_reached(uint32_t context_tokens, const RopeScaling& scaling) {
+    const auto* yarn = std::get_if<YarnScaling>(&scaling);
+    if (yarn == nullptr) {
+        return context_tokens;
+    }
+    const double reached = std::min<double>(kContextMax, yarn->original_context * yarn->factor);
+    return reached > context_tokens ? static_cast<uint32_t>(reached) : context_tokens;
+}
 
 Result<void> TransformerConfig::validate() const {
     WEIR_TRY(check_size("the number of layers", layers, kLayersMax));

@@ -43,6 +43,12 @@ struct YarnScaling {
 };
 using RopeScaling = std::variant<std::monostate, LinearScaling, Llama3Scaling, YarnScaling>;
 
+// The context that a model reaches of which a file says `context_tokens`. Published configs that
+// switch YaRN on keep max_position_embeddings at the length before scaling (Qwen2.5: 32768, with
+// factor 4), so there the original length times the factor counts where that is more. Other
+// scalings are published with the length they reach.
+uint32_t context_reached(uint32_t context_tokens, const RopeScaling& scaling);
+
 struct RopeConfig {
     double theta = 10000;
     uint32_t rotary_dim = 0;
@@ -102,10 +108,18 @@ struct TransformerConfig {
     Result<void> validate() const;
 };
 
-// Reads the configuration of a family that this build knows. Refused by name, never ignored: an
-// unknown family, an unknown key of the architecture, a key with a value that would change the
-// results in a way that is not implemented. Errors name the key.
+// Reads the configuration of a family that this build knows. Refused by name: an unknown family,
+// and a key with a value that would change the results in a way that is not implemented. Errors
+// name the key.
+//
+// GGUF: every key under the architecture's prefix that nobody asked for is refused, so nothing is
+// ignored by oversight.
 Result<TransformerConfig> config_from_gguf(const GgufFile& file);
+// config.json is full of keys of training and of classes, most without effect, and fine-tuners add
+// their own: here only keys that are known to change the results are refused (kRefused in
+// config_json.cpp), unknown members of the rope parameters too, and others are ignored. What adds a
+// branch also adds tensors, and one that nobody binds is refused (weights.h). Absent keys have the
+// value of Hugging Face's config class.
 Result<TransformerConfig> config_from_json(const json::Object& config);
 
 }  // namespace weir::model

@@ -194,6 +194,7 @@ Result<void> read_common(GgufConfig& in, TransformerConfig& out) {
     }
     out.norm_epsilon = static_cast<float>(*epsilon);
     WEIR_TRY(read_rope(in, out));
+    out.context_tokens = context_reached(out.context_tokens, out.rope.scaling);
 
     WEIR_TRY_ASSIGN(const auto window, in.size("attention.sliding_window"));
     out.layer_windows.assign(out.layers,

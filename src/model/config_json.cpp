@@ -1,13 +1,22 @@
 #include "model/config_json.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <span>
 
 #include "model/family.h"
 #include "model/file_errors.h"
 #include "model/rope.h"
 
 namespace weir::model {
+
+namespace {
+
+constexpr uint32_t kFirstWindowLayerDefault = 28;  // Qwen2Config, Qwen3Config
+
+}  // namespace
 
 Result<std::optional<uint32_t>> JsonConfig::size(std::string_view name) {
     std::optional<uint32_t> value;
@@ -27,6 +36,14 @@ Result<bool> JsonConfig::flag(std::string_view name) {
     bool value = false;
     WEIR_TRY(fields_.read(name, value));
     return value;
+}
+
+Result<std::optional<uint32_t>> JsonConfig::window(std::optional<uint32_t> otherwise) {
+    if (object_.find("sliding_window") == nullptr) {
+        return otherwise;
+    }
+    WEIR_TRY_ASSIGN(const auto said, size("sliding_window"));
+    return said.value_or(0) == 0 ? std::nullopt : said;
 }
 
 Result<void> JsonConfig::read_windows(std::optional<uint32_t> window, uint32_t first_layer,
@@ -61,9 +78,10 @@ Result<void> JsonConfig::read_windows(std::optional<uint32_t> window, uint32_t f
 
 Result<void> JsonConfig::read_switched_windows(TransformerConfig& out) {
     WEIR_TRY_ASSIGN(const bool switched_on, flag("use_sliding_window"));
-    WEIR_TRY_ASSIGN(const auto window, size("sliding_window"));
+    WEIR_TRY_ASSIGN(const auto said, window(kWindowDefault));
     WEIR_TRY_ASSIGN(const auto first_layer, size("max_window_layers"));
-    return read_windows(switched_on ? window : std::nullopt, first_layer.value_or(0), out);
+    return read_windows(switched_on ? said : std::nullopt,
+                        first_layer.value_or(kFirstWindowLayerDefault), out);
 }
 
 namespace {
@@ -77,8 +95,6 @@ constexpr double kFactorMax = 1e9;
 constexpr std::string_view kRefused[] = {
     "quantization_config",
     "compression_config",
-    "text_config",
-    "vision_config",
     "attn_logit_softcapping",
     "final_logit_softcapping",
     "query_pre_attn_scalar",
@@ -110,6 +126,17 @@ constexpr std::string_view kRefused[] = {
     "use_mrope",
 };
 
+// Parts of a model that wraps a decoder; only kWrapped may have them.
+constexpr std::string_view kParts[] = {"text_config", "vision_config", "audio_config"};
+
+// Model types that wrap a decoder of another, and may leave its type out. Of these the part that
+// handles text is read; prompts have no images, so that the other parts are never needed.
+struct Wrapped {
+    std::string_view whole;
+    std::string_view text;
+};
+constexpr Wrapped kWrapped[] = {{"mistral3", "mistral"}};  // Mistral Small 3.1 and 3.2
+
 bool switched_off(const json::Value& value) {
     if (const bool* flag = value.if_bool()) {
         return !*flag;
@@ -129,29 +156,34 @@ bool switched_off(const json::Value& value) {
     return value.is_null();
 }
 
-Result<void> refuse_foreign(JsonConfig& in) {
-    if (in.has("auto_map")) {
-        return unsupported(
-            "config.json.auto_map: this model comes with its own Python code, which is never "
-            "executed");
-    }
-    for (const std::string_view name : kRefused) {
+Result<void> refuse_named(JsonConfig& in, std::span<const std::string_view> names) {
+    for (const std::string_view name : names) {
         const json::Value* value = in.fields().get(name);
         if (value != nullptr && !switched_off(*value)) {
             return unsupported("{}: not supported by this build for this family",
                                in.fields().path_of(name));
         }
     }
+    return {};
+}
+
+Result<void> refuse_foreign(JsonConfig& in) {
+    if (in.has("auto_map")) {
+        return unsupported("{}: this model comes with its own Python code, which is never executed",
+                           in.fields().path_of("auto_map"));
+    }
+    WEIR_TRY(refuse_named(in, kRefused));
     std::optional<std::string> activation;
     WEIR_TRY(in.fields().read("hidden_act", activation));
     if (activation.value_or("silu") != "silu") {
-        return unsupported("config.json.hidden_act: only silu is supported for this family");
+        return unsupported("{}: only silu is supported for this family",
+                           in.fields().path_of("hidden_act"));
     }
     std::optional<double> rotary_part;
     WEIR_TRY(in.fields().read("partial_rotary_factor", in_range(0.0, 1.0), rotary_part));
     if (rotary_part.value_or(1) != 1) {
-        return unsupported(
-            "config.json.partial_rotary_factor: only 1 is supported for this family");
+        return unsupported("{}: only 1 is supported for this family",
+                           in.fields().path_of("partial_rotary_factor"));
     }
     return {};
 }
@@ -170,8 +202,8 @@ Result<void> read_shape(JsonConfig& in, TransformerConfig& out) {
         return out.validate();  // names it
     }
     if (!head_dim && out.hidden % out.heads != 0) {
-        return data_corrupt("config.json.num_attention_heads: {} heads do not divide {}", out.heads,
-                            out.hidden);
+        return data_corrupt("{}: {} heads do not divide {}",
+                            in.fields().path_of("num_attention_heads"), out.heads, out.hidden);
     }
     out.head_dim = head_dim.value_or(out.hidden / out.heads);
     double epsilon = 1e-6;
@@ -314,27 +346,58 @@ Result<void> read_rope(JsonConfig& in, TransformerConfig& out) {
     return {};
 }
 
+// Reads everything but the name.
+Result<TransformerConfig> read_decoder(JsonConfig& in, std::string_view model_type) {
+    const Family* family = find_family_of_json(model_type);
+    if (family == nullptr) {
+        return unsupported("{}: \"{}\" is not supported by this build",
+                           in.fields().path_of("model_type"), model_type);
+    }
+    TransformerConfig config;
+    config.architecture = family->gguf_architectures.front();
+    WEIR_TRY(refuse_foreign(in));
+    WEIR_TRY(refuse_named(in, kParts));
+    WEIR_TRY(read_shape(in, config));
+    WEIR_TRY(read_rope(in, config));
+    config.context_tokens = context_reached(config.context_tokens, config.rope.scaling);
+    WEIR_TRY(family->finish_json(in, config));
+    return config;
+}
+
+Result<TransformerConfig> read_wrapped(JsonConfig& whole, const Wrapped& wrapped) {
+    WEIR_TRY(refuse_foreign(whole));
+    WEIR_TRY_ASSIGN(const json::Object* text, whole.fields().object("text_config"));
+    if (text == nullptr) {
+        return data_corrupt("{} is missing", whole.fields().path_of("text_config"));
+    }
+    JsonConfig in(*text, whole.fields().path_of("text_config"));
+    std::string type(wrapped.text);
+    WEIR_TRY(in.fields().read("model_type", type));
+    if (type != wrapped.text) {
+        return unsupported("{}: \"{}\" is not supported inside {}",
+                           in.fields().path_of("model_type"), type, wrapped.whole);
+    }
+    WEIR_TRY_ASSIGN(TransformerConfig config, read_decoder(in, type));
+    if (config.output_matrix == OutputMatrix::Own) {
+        // The class of the whole ties by default and that of the part does not; published files
+        // say nothing and have the matrix.
+        config.output_matrix = OutputMatrix::OwnIfPresent;
+    }
+    return config;
+}
+
 Result<TransformerConfig> read_config(const json::Object& object) {
-    JsonConfig in(object);
+    JsonConfig in(object, "config.json");
     std::optional<std::string> model_type;
     WEIR_TRY(in.fields().read("model_type", model_type));
     if (!model_type) {
         return data_corrupt("config.json.model_type is missing");
     }
-    const Family* family = find_family_of_json(*model_type);
-    if (family == nullptr) {
-        return unsupported("config.json.model_type: \"{}\" is not supported by this build",
-                           *model_type);
-    }
-    TransformerConfig config;
-    config.architecture = family->gguf_architectures.front();
-    std::optional<std::string> name;
-    WEIR_TRY(in.fields().read("_name_or_path", name));
-    config.name = name.value_or("");
-    WEIR_TRY(refuse_foreign(in));
-    WEIR_TRY(read_shape(in, config));
-    WEIR_TRY(read_rope(in, config));
-    WEIR_TRY(family->finish_json(in, config));
+    const auto* wrapped = std::ranges::find(kWrapped, *model_type, &Wrapped::whole);
+    WEIR_TRY_ASSIGN(TransformerConfig config, wrapped == std::end(kWrapped)
+                                                  ? read_decoder(in, *model_type)
+                                                  : read_wrapped(in, *wrapped));
+    WEIR_TRY(in.fields().read("_name_or_path", config.name));
     WEIR_TRY(config.validate());
     return config;
 }

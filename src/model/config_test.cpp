@@ -202,6 +202,28 @@ TEST(ConfigGguf, RopeScalingByType) {
     EXPECT_THAT(with_type("longrope").refusal(), HasSubstr("longrope"));
 }
 
+// Converters keep context_length at max_position_embeddings, which stays as it was before scaling.
+TEST(ConfigGguf, YarnReachesTheOriginalContextTimesTheFactor) {
+    const auto context = [](float factor, std::optional<uint32_t> original, std::string type) {
+        const auto config =
+            GgufCase{.more = [&](GgufWriter& out) {
+                out.add_text("llama.rope.scaling.type", type);
+                out.add_f32("llama.rope.scaling.factor", factor);
+                if (original) {
+                    out.add_u32("llama.rope.scaling.original_context_length", *original);
+                }
+            }}.read();
+        EXPECT_TRUE(config.has_value()) << config.error().message;
+        return config->context_tokens;
+    };
+    EXPECT_EQ(context(4, 512, "yarn"), 2048u);
+    EXPECT_EQ(context(4, std::nullopt, "yarn"), 2048u);
+    EXPECT_EQ(context(4, 128, "yarn"), 512u);  // context_length already says it
+    EXPECT_EQ(context(2, 128, "yarn"), 512u);
+    EXPECT_EQ(context(1e9f, 512, "yarn"), kContextMax);
+    EXPECT_EQ(context(4, 512, "linear"), 512u);
+}
+
 TEST(ConfigGguf, AFactorWithoutATypeIsLinear) {
     const GgufCase old_name{.more = [](GgufWriter& out) {
         out.add_f32("llama.rope.scale_linear", 2);
@@ -279,6 +301,24 @@ TEST(ConfigJson, TheTopLevelsOriginalLengthWins) {
     EXPECT_EQ(yarn.factor, 4.0);  // max_position_embeddings over the original
 }
 
+// Qwen2.5 as its model card says to switch YaRN on.
+TEST(ConfigJson, YarnReachesTheOriginalContextTimesTheFactor) {
+    const auto context = [](std::string_view scaling) {
+        const auto config =
+            from_json(llama_json(R"("rope_scaling": )" + std::string(scaling), "qwen2"));
+        EXPECT_TRUE(config.has_value()) << config.error().message;
+        return config->context_tokens;
+    };
+    EXPECT_EQ(context(R"({"type": "yarn", "factor": 4.0,
+        "original_max_position_embeddings": 512})"),
+              2048u);
+    EXPECT_EQ(context(R"({"rope_type": "yarn", "factor": 2.0,
+        "original_max_position_embeddings": 100})"),
+              512u);
+    EXPECT_EQ(context(R"({"rope_type": "linear", "factor": 4.0})"), 512u);
+    EXPECT_EQ(context("null"), 512u);
+}
+
 TEST(ConfigJson, YarnsMscalesMakeARatio) {
     const auto factor_of = [](std::string_view more) {
         const auto config = from_json(llama_json(
@@ -316,11 +356,38 @@ TEST(ConfigJson, MistralsWindowCoversAllLayersOrThoseNamed) {
     const auto none = from_json(llama_json(R"("sliding_window": null)", "mistral"));
     EXPECT_EQ(none->layer_windows, std::vector<std::optional<uint32_t>>(2));
     EXPECT_THAT(json_refusal(R"("sliding_window": 16)"), HasSubstr("sliding_window"));
-    EXPECT_THAT(
-        json_refusal(R"("layer_types": ["full_attention", "sliding_attention"])", "mistral"),
-        HasSubstr("layer_types"));
+    EXPECT_THAT(json_refusal(R"("sliding_window": null,
+            "layer_types": ["full_attention", "sliding_attention"])",
+                             "mistral"),
+                HasSubstr("layer_types"));
     EXPECT_THAT(json_refusal(R"("layer_types": ["full_attention", "recurrent"])", "mistral"),
                 HasSubstr("layer_types[1]"));
+}
+
+// Mistral 7B v0.1 relies on it: MistralConfig has 4096, and null is another thing than nothing.
+TEST(ConfigJson, AWindowThatIsNotMentionedHasTheClassesDefault) {
+    using Windows = std::vector<std::optional<uint32_t>>;
+    EXPECT_EQ(from_json(llama_json("", "mistral"))->layer_windows, (Windows{4096, 4096}));
+    EXPECT_EQ(from_json(llama_json("", "ministral"))->layer_windows, (Windows{4096, 4096}));
+    EXPECT_EQ(from_json(llama_json(R"("sliding_window": 0)", "mistral"))->layer_windows,
+              Windows(2));
+    EXPECT_EQ(from_json(llama_json("", "llama"))->layer_windows, Windows(2));
+    for (const char* family : {"qwen2", "qwen3"}) {
+        EXPECT_EQ(
+            from_json(llama_json(R"("use_sliding_window": true, "max_window_layers": 1)", family))
+                ->layer_windows,
+            (Windows{std::nullopt, 4096}));
+        // Both layers come before the 28th.
+        EXPECT_EQ(
+            from_json(llama_json(R"("use_sliding_window": true, "sliding_window": 16)", family))
+                ->layer_windows,
+            Windows(2));
+        EXPECT_EQ(from_json(llama_json(R"("use_sliding_window": true, "sliding_window": null,
+                                          "max_window_layers": 0)",
+                                       family))
+                      ->layer_windows,
+                  Windows(2));
+    }
 }
 
 TEST(ConfigJson, QwensWindowIsOffUntilSwitchedOn) {
@@ -347,6 +414,39 @@ TEST(ConfigJson, KeysThatChangeTheResultsAreRefusedByName) {
                 HasSubstr("quantization_config"));
     EXPECT_THAT(json_refusal(R"("hidden_act": "gelu")"), HasSubstr("hidden_act"));
     EXPECT_THAT(json_refusal("", "mamba2"), HasSubstr("\"mamba2\""));
+}
+
+TEST(ConfigJson, AWrappedDecoderIsReadFromItsTextConfig) {
+    const auto wrapped = [](std::string_view more_inside, std::string_view type,
+                            std::string_view more_outside = "") {
+        return R"({"model_type": "mistral3", "image_token_index": 10, "vision_config":
+            {"model_type": "pixtral", "hidden_act": "gelu"}, )" +
+               std::string(more_outside) + R"("text_config": )" + llama_json(more_inside, type) +
+               "}";
+    };
+    const auto config = from_json(wrapped(R"("sliding_window": null, "head_dim": 32)", "mistral"));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->architecture, "llama");
+    EXPECT_EQ(config->head_dim, 32u);
+    EXPECT_EQ(config->qk_rows, QkRows::HalvesToAdjacent);
+    EXPECT_EQ(config->layer_windows, std::vector<std::optional<uint32_t>>(2));
+    EXPECT_EQ(config->output_matrix, OutputMatrix::OwnIfPresent);
+
+    const auto refusal = [](const std::string& text) {
+        const auto read = from_json(text);
+        EXPECT_FALSE(read.has_value()) << text;
+        return read ? "accepted" : read.error().message;
+    };
+    EXPECT_THAT(refusal(wrapped("", "ministral3")),
+                HasSubstr("config.json.text_config.model_type: \"ministral3\""));
+    EXPECT_THAT(refusal(wrapped(R"("num_experts": 8)", "mistral")),
+                HasSubstr("config.json.text_config.num_experts"));
+    EXPECT_THAT(refusal(wrapped("", "mistral", R"("quantization_config": {"bits": 8}, )")),
+                HasSubstr("config.json.quantization_config"));
+    EXPECT_THAT(refusal(R"({"model_type": "mistral3"})"), HasSubstr("config.json.text_config"));
+    EXPECT_THAT(json_refusal(R"("text_config": {"model_type": "llama"})"),
+                HasSubstr("config.json.text_config"));
+    EXPECT_THAT(json_refusal("", "llava"), HasSubstr("\"llava\""));
 }
 
 TEST(ConfigJson, WrongTypesNameTheKeyAndAreTheFilesFault) {

@@ -4,7 +4,8 @@
 #include "model/config_json.h"
 #include "model/family.h"
 
-// Llama 2, 3, 3.1, 3.2, 3.3 and Mistral 7B, Nemo, Small (Touvron et al. 2023, Jiang et al. 2023).
+// Llama 2, 3, 3.1, 3.2, 3.3 and Mistral 7B, Nemo, Small (Touvron et al. 2023, Jiang et al. 2023);
+// of Mistral Small 3.1 and 3.2 ("mistral3", which also see images) the part that handles text.
 //
 //   n = rmsnorm(x)
 //   x = x + Wo attention(rope(Wq n), rope(Wk n), Wv n)      scale 1 / sqrt(head_dim), causal
@@ -13,7 +14,9 @@
 //   logits = Wout rmsnorm(x)                                 Wout is the embedding if tied
 //
 // Query heads share KV heads in groups. Biases only where attention_bias and mlp_bias say so (GGUF:
-// where the tensors are). Mistral's window covers all layers, or those that layer_types names.
+// where the tensors are). Mistral's window covers all layers, or those that layer_types names; it
+// is 4096 tokens where config.json does not mention it, and off where it says null (v0.2 and
+// later). GGUF has no key for it that converters write, so there a missing one is none.
 //
 // Rotation: published safetensors have pairs (i, i + d/2). GGUF converters permute the rows of Wq
 // and Wk so that pairs are (2i, 2i + 1). The rows of safetensors are taken as they are, and the
@@ -47,11 +50,14 @@ Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
     out.output_bias = bias_rule(attention_bias);
     out.mlp_bias = bias_rule(mlp_bias);
 
-    std::string model_type;
+    std::string model_type = "mistral";  // what a part without a type is
     WEIR_TRY(in.fields().read("model_type", model_type));
-    WEIR_TRY_ASSIGN(const auto window, in.size("sliding_window"));
-    if (model_type == "llama" && window.value_or(0) != 0) {
-        return unsupported("config.json.sliding_window: Llama models have none");
+    const bool may_have_window = model_type != "llama";
+    WEIR_TRY_ASSIGN(
+        const auto window,
+        in.window(may_have_window ? std::optional(JsonConfig::kWindowDefault) : std::nullopt));
+    if (!may_have_window && window) {
+        return unsupported("{}: Llama models have none", in.fields().path_of("sliding_window"));
     }
     return in.read_windows(window, 0, out);
 }
