@@ -30,15 +30,13 @@ Result<void> check_options(const LoadOptions& options) {
     return {};
 }
 
-// Everything that loading decides, short of reserving memory.
-Result<DecoderParts> assemble(const ModelSource& source, const LoadOptions& options) {
-    WEIR_TRY(check_options(options));
+// Everything that loading decides but the weights themselves.
+DecoderParts describe(TransformerConfig model, const WeightCounts& counts,
+                      const LoadOptions& options) {
     DecoderParts parts;
-    WEIR_TRY_ASSIGN(parts.config, source.config());
-    WEIR_TRY_ASSIGN(parts.weights, bind_weights(source.tensors(), parts.config));
+    parts.config = std::move(model);
     const TransformerConfig& config = parts.config;
-    const tensor::DType by_rule =
-        parts.weights.all_float32 ? tensor::DType::F32 : tensor::DType::F16;
+    const tensor::DType by_rule = counts.all_float32 ? tensor::DType::F32 : tensor::DType::F16;
     parts.state =
         decoder_state_spec(config, options.kv_dtype.value_or(by_rule), options.block_tokens);
     parts.batch_tokens_max = options.batch_tokens_max;
@@ -49,8 +47,8 @@ Result<DecoderParts> assemble(const ModelSource& source, const LoadOptions& opti
                   .vocabulary = config.vocabulary,
                   .context_tokens =
                       std::min(config.context_tokens, options.context_tokens.value_or(UINT32_MAX)),
-                  .parameters = parts.weights.parameters,
-                  .weight_bytes = parts.weights.mapped_bytes + parts.weights.copied_bytes};
+                  .parameters = counts.parameters,
+                  .weight_bytes = counts.mapped_bytes + counts.copied_bytes};
     return parts;
 }
 
@@ -95,15 +93,23 @@ Result<TransformerConfig> ModelSource::config() const {
 }
 
 TensorIndex ModelSource::tensors() const {
-    return gguf() != nullptr ? TensorIndex(*gguf()) : TensorIndex(folder()->shards());
+    if (gguf() != nullptr) {
+        return TensorIndex(*gguf());
+    }
+    const json::Object* config = folder()->config();
+    const bool wrapped = config != nullptr && config->find("text_config") != nullptr;
+    return TensorIndex(folder()->shards(), wrapped ? HfDecoder::TextPart : HfDecoder::Whole);
 }
 
 Result<MemoryPlan> plan_memory(const ModelSource& source, const LoadOptions& options) {
-    WEIR_TRY_ASSIGN(const DecoderParts parts, assemble(source, options));
+    WEIR_TRY(check_options(options));
+    WEIR_TRY_ASSIGN(TransformerConfig config, source.config());
+    WEIR_TRY_ASSIGN(const WeightCounts counts, count_weights(source.tensors(), config));
+    const DecoderParts parts = describe(std::move(config), counts, options);
     MemoryPlan plan{.info = parts.info,
                     .state = parts.state,
-                    .weights_mapped_bytes = parts.weights.mapped_bytes,
-                    .weights_copied_bytes = parts.weights.copied_bytes,
+                    .weights_mapped_bytes = counts.mapped_bytes,
+                    .weights_copied_bytes = counts.copied_bytes,
                     .scratch_bytes = decoder_scratch_bytes(parts.config, parts.batch_tokens_max),
                     .recurrent_bytes = parts.state.recurrent_bytes};
     for (const kv::AttentionGroup& group : parts.state.groups) {
@@ -115,7 +121,11 @@ Result<MemoryPlan> plan_memory(const ModelSource& source, const LoadOptions& opt
 
 Result<std::unique_ptr<Model>> load_model(ModelSource::Pointer source, const LoadOptions& options,
                                           kernels::Compute compute) {
-    WEIR_TRY_ASSIGN(DecoderParts parts, assemble(*source, options));
+    WEIR_TRY(check_options(options));
+    WEIR_TRY_ASSIGN(TransformerConfig config, source->config());
+    WEIR_TRY_ASSIGN(DecoderWeights weights, bind_weights(source->tensors(), config));
+    DecoderParts parts = describe(std::move(config), weights.counts, options);
+    parts.weights = std::move(weights);
     parts.source = std::move(source);
     return std::make_unique<Decoder>(std::move(parts), compute);
 }

@@ -65,7 +65,7 @@ struct MemoryPlan {
     ModelInfo info;
     kv::StateSpec state;
     uint64_t weights_mapped_bytes = 0;     // used where they lie in the file
-    uint64_t weights_copied_bytes = 0;     // widened vectors, tensors at odd addresses
+    uint64_t weights_copied_bytes = 0;     // widened vectors, tensors that are not aligned
     uint64_t scratch_bytes = 0;            // activations of one pass
     std::vector<uint64_t> kv_block_bytes;  // [groups], of one block of one sequence
     uint64_t kv_bytes_per_token = 0;       // all groups; a window group stops growing at its window

@@ -189,6 +189,96 @@ TEST(Load, AModelAtAnOddAddressIsCopied) {
     EXPECT_EQ(plan->weights_mapped_bytes, 0u);
 }
 
+// Where 16-bit and quantized weights lie at even addresses, nothing of them is copied.
+TEST(Load, OnlyWhatItsTypeCannotReadInPlaceIsCopied) {
+    for (const tensor::DType dtype : {tensor::DType::BF16, tensor::DType::Q4_K}) {
+        TinyModel model = TinyModel::for_dtype(dtype);
+        const auto bytes = testing::tiny_gguf(model);
+        std::vector<std::byte> shifted(bytes.size() + 2);
+        std::ranges::copy(bytes, shifted.begin() + 2);
+        const auto source = ModelSource::from_bytes(std::span(shifted).subspan(2));
+        uint64_t matrices = 0;
+        uint64_t vectors = 0;
+        for (const GgufTensor& tensor : (*source)->gguf()->tensors()) {
+            (tensor.dimensions == 2 ? matrices : vectors) += tensor.bytes.size();
+        }
+        const auto plan = plan_memory(**source, {.batch_tokens_max = 4});
+        ASSERT_TRUE(plan.has_value()) << plan.error().message;
+        EXPECT_EQ(plan->weights_mapped_bytes, matrices);
+        EXPECT_EQ(plan->weights_copied_bytes, vectors);
+
+        kernels::ThreadPool pool(1);
+        const auto loaded = load_model(*source, {.batch_tokens_max = 4},
+                                       {*kernels::available_kernels().front(), pool});
+        ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
+        EXPECT_EQ((*loaded)->info().weight_bytes, matrices + vectors);
+    }
+}
+
+TEST(Load, AWidenedVectorCountsOnce) {
+    const TinyModel model{.dtype = tensor::DType::BF16};
+    const TemporaryFolder folder;
+    testing::write_tiny_folder(model, folder.path());
+    uint64_t matrices = 0;
+    uint64_t vectors = 0;
+    for (const auto& tensor : testing::tiny_tensors(model)) {
+        (tensor.shape.size() == 2 ? matrices : vectors) += tensor.values.size();
+    }
+    const auto plan = plan_memory(**ModelSource::open(folder.path()), {});
+    ASSERT_TRUE(plan.has_value()) << plan.error().message;
+    EXPECT_EQ(plan->weights_mapped_bytes, 2 * matrices);
+    EXPECT_EQ(plan->weights_copied_bytes, 4 * vectors);
+}
+
+TEST(Load, APlanRefusesWhatLoadingWould) {
+    const auto bytes = testing::tiny_gguf({});
+    std::vector<std::byte> odd(bytes.size() + 1);
+    std::ranges::copy(bytes, odd.begin() + 1);
+    const auto source = ModelSource::from_bytes(std::span(odd).subspan(1));
+    const LoadOptions options{.batch_tokens_max = 4};
+    const auto plan = plan_memory(**source, options);
+    kernels::ThreadPool pool(1);
+    const auto loaded = load_model(*source, options, {*kernels::available_kernels().front(), pool});
+    ASSERT_TRUE(plan.has_value() && loaded.has_value());
+    EXPECT_EQ(plan->weights_copied_bytes, (*loaded)->info().weight_bytes);
+    EXPECT_EQ(plan->info.parameters, (*loaded)->info().parameters);
+}
+
+// Mistral Small 3.1 as published, and as transformers 5 saves it again.
+TEST(Load, AWrappedDecoderHasTheBitsOfTheDecoderAlone) {
+    const TinyModel alone;
+    const std::vector<TokenId> tokens = {5, 17, 99, 3, 3, 42};
+    const auto logits = [&](const TinyModel& model) {
+        const TemporaryFolder folder;
+        testing::write_tiny_folder(model, folder.path(), 2);
+        kernels::ThreadPool pool(1);
+        const auto loaded = load_model(*ModelSource::open(folder.path()), {.batch_tokens_max = 8},
+                                       {*kernels::available_kernels().front(), pool});
+        EXPECT_TRUE(loaded.has_value()) << loaded.error().message;
+        std::vector<float> out(tokens.size() * model.vocabulary);
+        if (loaded) {
+            const KvMemory memory((*loaded)->state_spec(), tokens.size());
+            const SequenceSlice slice{tokens, 0, memory.view(), LogitsWanted::All};
+            EXPECT_TRUE((*loaded)->forward(std::span(&slice, 1), out).has_value());
+        }
+        return out;
+    };
+    const auto expected = logits(alone);
+    for (const auto wrap : {testing::TinyWrap::LanguageModelFirst, testing::TinyWrap::ModelFirst}) {
+        EXPECT_EQ(logits({.wrap = wrap}), expected);
+    }
+    EXPECT_EQ(logits({.tied = true, .wrap = testing::TinyWrap::LanguageModelFirst}),
+              logits({.tied = true}));
+}
+
+// What is no part of the decoder is not looked at only where the config says that it is wrapped.
+TEST(Load, AVisionTowerBesideAPlainDecoderIsRefused) {
+    const TemporaryFolder folder;
+    testing::write_tiny_folder({.wrap = testing::TinyWrap::LanguageModelFirst}, folder.path());
+    folder.write("config.json", testing::tiny_config_json({}));
+    EXPECT_FALSE(plan_memory(**ModelSource::open(folder.path()), {}).has_value());
+}
+
 TEST(Load, OneFileOfAFolderIsNoModel) {
     const TemporaryFolder folder;
     testing::write_tiny_folder({}, folder.path());

@@ -35,6 +35,19 @@ constexpr std::array kInLayer = {
     NamePair{"ffn_down", "mlp.down_proj"},
 };
 
+// What a model that sees images has beside its text part.
+constexpr std::array<std::string_view, 4> kVisionPrefixes = {
+    "vision_tower.", "multi_modal_projector.", "model.vision_tower.",
+    "model.multi_modal_projector."};
+constexpr std::string_view kModel = "model.";
+constexpr std::string_view kLanguageModel = "language_model.";
+constexpr std::string_view kModelLanguageModel = "model.language_model.";
+
+bool is_vision(std::string_view name) {
+    return std::ranges::any_of(
+        kVisionPrefixes, [name](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
 std::string_view translate(std::span<const NamePair> table, std::string_view gguf) {
     const auto found = std::ranges::find(table, gguf, &NamePair::gguf);
     return found == table.end() ? std::string_view() : found->hugging_face;
@@ -83,9 +96,16 @@ TensorIndex::TensorIndex(const GgufFile& file) : naming_(Naming::Gguf) {
     }
 }
 
-TensorIndex::TensorIndex(std::span<const SafetensorsFile> shards) : naming_(Naming::HuggingFace) {
+TensorIndex::TensorIndex(std::span<const SafetensorsFile> shards, HfDecoder decoder)
+    : naming_(decoder == HfDecoder::Whole ? Naming::HuggingFace : Naming::LanguageModelFirst) {
     for (const SafetensorsFile& shard : shards) {
         for (const SafetensorsTensor& tensor : shard.tensors()) {
+            if (decoder == HfDecoder::TextPart && is_vision(tensor.name)) {
+                continue;
+            }
+            if (decoder == HfDecoder::TextPart && tensor.name.starts_with(kModelLanguageModel)) {
+                naming_ = Naming::ModelFirst;
+            }
             tensors_.push_back({.name = tensor.name,
                                 .type = tensor.dtype,
                                 .dtype = tensor.kernel_dtype(),
@@ -97,7 +117,16 @@ TensorIndex::TensorIndex(std::span<const SafetensorsFile> shards) : naming_(Nami
 }
 
 std::string TensorIndex::file_name(std::string_view gguf_name) const {
-    return naming_ == Naming::Gguf ? std::string(gguf_name) : hugging_face_name(gguf_name);
+    if (naming_ == Naming::Gguf) {
+        return std::string(gguf_name);
+    }
+    std::string name = hugging_face_name(gguf_name);
+    if (naming_ == Naming::LanguageModelFirst) {
+        name.insert(0, kLanguageModel);
+    } else if (naming_ == Naming::ModelFirst && name.starts_with(kModel)) {
+        name.replace(0, kModel.size(), kModelLanguageModel);
+    }
+    return name;
 }
 
 const StoredTensor* TensorIndex::find(std::string_view gguf_name) const {

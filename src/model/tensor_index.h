@@ -24,13 +24,22 @@ struct StoredTensor {
     uint64_t elements() const;
 };
 
-// All tensors of a model under GGUF's names, whichever format it is in.
+// Where a folder's decoder stands among its tensors.
+enum class HfDecoder : uint8_t {
+    Whole,  // "model.layers.3.…", "lm_head"
+    // Beside a vision tower: "language_model.model.layers.3.…" with "language_model.lm_head" (as
+    // published), or "model.language_model.layers.3.…" with "lm_head" (as transformers 5 saves it).
+    TextPart,
+};
+
+// All tensors of a model under GGUF's names, whichever format it is in; of a text part, only its
+// own.
 //
 // Ownership: borrows the files.
 class TensorIndex {
   public:
     explicit TensorIndex(const GgufFile& file);
-    explicit TensorIndex(std::span<const SafetensorsFile> shards);
+    TensorIndex(std::span<const SafetensorsFile> shards, HfDecoder decoder);
 
     // `gguf_name` is "blk.3.attn_q.weight"; in safetensors that is
     // "model.layers.3.self_attn.q_proj.weight".
@@ -42,7 +51,7 @@ class TensorIndex {
     std::span<const StoredTensor> tensors() const { return tensors_; }  // sorted by name
 
   private:
-    enum class Naming : uint8_t { Gguf, HuggingFace };
+    enum class Naming : uint8_t { Gguf, HuggingFace, LanguageModelFirst, ModelFirst };
 
     Naming naming_;
     std::vector<StoredTensor> tensors_;

@@ -15,10 +15,19 @@ namespace weir::model {
 
 namespace {
 
+enum class Purpose : uint8_t {
+    Bind,
+    Count,  // nothing is copied, and what would have been is empty
+};
+
+bool is_aligned(std::span<const std::byte> bytes, size_t alignment) {
+    return reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0;
+}
+
 class Binder {
   public:
-    Binder(const TensorIndex& index, const TransformerConfig& config)
-        : index_(index), config_(config) {}
+    Binder(const TensorIndex& index, const TransformerConfig& config, Purpose purpose)
+        : index_(index), config_(config), purpose_(purpose) {}
 
     Result<DecoderWeights> bind() {
         WEIR_TRY_ASSIGN(out_.embedding,
@@ -101,7 +110,7 @@ class Binder {
         }
         WEIR_TRY_ASSIGN(out_.rope_divisors,
                         vector("rope_freqs.weight", config_.rope.rotary_dim / 2));
-        for (const float divisor : out_.rope_divisors) {
+        for (const float divisor : out_.rope_divisors) {  // none where it was only counted
             if (!std::isfinite(divisor) || divisor <= 0) {
                 return data_corrupt("tensor rope_freqs.weight: a divisor is not positive");
             }
@@ -139,7 +148,7 @@ class Binder {
                                 shape_text(tensor->shape), shape_text(shape));
         }
         used_.insert(std::string(tensor->name));
-        out_.parameters += tensor->elements();
+        out_.counts.parameters += tensor->elements();
         return tensor;
     }
 
@@ -150,9 +159,9 @@ class Binder {
     Result<tensor::MatrixView> matrix(std::string_view name, uint64_t rows, uint64_t columns) {
         const std::array<uint64_t, 2> shape = {rows, columns};
         WEIR_TRY_ASSIGN(const StoredTensor* tensor, take(prefix_ + std::string(name), shape));
-        const auto bytes = aligned(tensor->bytes);
-        out_.all_float32 = out_.all_float32 && tensor->dtype == tensor::DType::F32;
-        auto view = tensor::MatrixView::over(*tensor->dtype, rows, columns, bytes);
+        WeightCounts& counts = out_.counts;
+        counts.all_float32 = counts.all_float32 && tensor->dtype == tensor::DType::F32;
+        auto view = view_of(*tensor, rows, columns);
         if (!view) {
             return std::unexpected(
                 std::move(view).error().with_context(fmt::format("tensor {}", tensor->name)));
@@ -160,17 +169,42 @@ class Binder {
         return view;
     }
 
+    Result<tensor::MatrixView> view_of(const StoredTensor& tensor, uint64_t rows,
+                                       uint64_t columns) {
+        const auto bytes = in_place_or_copied(tensor);
+        if (purpose_ == Purpose::Bind) {
+            return tensor::MatrixView::over(*tensor.dtype, rows, columns, bytes);
+        }
+        // The reader has checked the size, and nobody will read a number.
+        WEIR_TRY_ASSIGN(const uint64_t stride, tensor::row_bytes(*tensor.dtype, columns));
+        return tensor::MatrixView{*tensor.dtype, static_cast<size_t>(rows),
+                                  static_cast<size_t>(columns), static_cast<size_t>(stride),
+                                  bytes.data()};
+    }
+
     Result<std::span<const float>> vector(std::string_view name, uint64_t length) {
         const std::array<uint64_t, 1> shape = {length};
         WEIR_TRY_ASSIGN(const StoredTensor* tensor, take(prefix_ + std::string(name), shape));
-        const auto bytes = aligned(tensor->bytes);
         const auto count = static_cast<size_t>(length);
         if (tensor->dtype == tensor::DType::F32) {
-            return std::span(reinterpret_cast<const float*>(bytes.data()), count);
+            const auto bytes = in_place_or_copied(*tensor);
+            return is_aligned(bytes, alignof(float))
+                       ? std::span(reinterpret_cast<const float*>(bytes.data()), count)
+                       : std::span<const float>();
         }
-        std::vector<std::byte>& widened = own(count * sizeof(float));
+        const std::span<std::byte> widened = own(count * sizeof(float));
+        if (widened.empty()) {
+            return std::span<const float>();
+        }
+        // Blocks are read as they lie, so an unaligned one is copied for a moment.
+        std::vector<std::byte> copy;
+        const std::byte* source = tensor->bytes.data();
+        if (!is_aligned(tensor->bytes, tensor::alignment(*tensor->dtype))) {
+            copy.assign(tensor->bytes.begin(), tensor->bytes.end());
+            source = copy.data();
+        }
         const std::span floats(reinterpret_cast<float*>(widened.data()), count);
-        tensor::dequantize_row(*tensor->dtype, bytes.data(), floats);
+        tensor::dequantize_row(*tensor->dtype, source, floats);
         return std::span<const float>(floats);
     }
 
@@ -184,26 +218,33 @@ class Binder {
         return out;
     }
 
-    std::vector<std::byte>& own(size_t bytes) {
-        out_.copied_bytes += bytes;
-        return out_.owned.emplace_back(bytes);
+    // Empty if this only counts.
+    std::span<std::byte> own(size_t bytes) {
+        out_.counts.copied_bytes += bytes;
+        return purpose_ == Purpose::Bind ? std::span(out_.owned.emplace_back(bytes))
+                                         : std::span<std::byte>();
     }
 
-    // The bytes where they lie, or a copy if they lie at an odd address: old safetensors do not pad
-    // their header, and memory need not be aligned.
-    std::span<const std::byte> aligned(std::span<const std::byte> bytes) {
-        constexpr size_t kAlignment = 4;  // the most that a type needs
-        if (reinterpret_cast<uintptr_t>(bytes.data()) % kAlignment == 0) {
-            out_.mapped_bytes += bytes.size();
+    // The bytes where they lie, or a copy if they are not aligned as their type needs: old
+    // safetensors do not pad their header, and memory need not be aligned. Where this only counts,
+    // the bytes as they lie all the same: nobody computes with them.
+    std::span<const std::byte> in_place_or_copied(const StoredTensor& tensor) {
+        const std::span<const std::byte> bytes = tensor.bytes;
+        if (is_aligned(bytes, tensor::alignment(*tensor.dtype))) {
+            out_.counts.mapped_bytes += bytes.size();
             return bytes;
         }
-        std::vector<std::byte>& copied = own(bytes.size());
-        std::memcpy(copied.data(), bytes.data(), bytes.size());
-        return copied;
+        const std::span<std::byte> copy = own(bytes.size());
+        if (copy.empty()) {
+            return bytes;
+        }
+        std::memcpy(copy.data(), bytes.data(), bytes.size());
+        return copy;
     }
 
     const TensorIndex& index_;
     const TransformerConfig& config_;
+    const Purpose purpose_;
     std::string prefix_;
     std::set<std::string, std::less<>> used_;
     DecoderWeights out_;
@@ -212,7 +253,12 @@ class Binder {
 }  // namespace
 
 Result<DecoderWeights> bind_weights(const TensorIndex& index, const TransformerConfig& config) {
-    return Binder(index, config).bind();
+    return Binder(index, config, Purpose::Bind).bind();
+}
+
+Result<WeightCounts> count_weights(const TensorIndex& index, const TransformerConfig& config) {
+    WEIR_TRY_ASSIGN(const DecoderWeights counted, Binder(index, config, Purpose::Count).bind());
+    return counted.counts;
 }
 
 }  // namespace weir::model

@@ -35,6 +35,12 @@ std::span<const DTypeInfo> all_dtypes();
 const DTypeInfo& info(DType dtype);
 std::string_view name(DType dtype);
 
+// What a kernel needs a tensor's address to be a multiple of. Quantized blocks begin with a half or
+// with bytes.
+constexpr size_t alignment(DType dtype) {
+    return dtype == DType::F32 ? alignof(float) : alignof(uint16_t);
+}
+
 // The type with this id in GGUF; nothing if this build cannot read it.
 std::optional<DType> dtype_from_ggml(uint32_t ggml_type);
 

@@ -4,14 +4,6 @@
 
 namespace weir::tensor {
 
-namespace {
-
-size_t alignment_of(DType dtype) {
-    return dtype == DType::F32 ? 4 : 2;
-}
-
-}  // namespace
-
 Result<MatrixView> MatrixView::over(DType dtype, uint64_t rows, uint64_t columns,
                                     std::span<const std::byte> bytes) {
     WEIR_TRY_ASSIGN(const uint64_t stride, row_bytes(dtype, columns));
@@ -20,7 +12,7 @@ Result<MatrixView> MatrixView::over(DType dtype, uint64_t rows, uint64_t columns
         return data_corrupt("a {} matrix of {} x {} does not fit in {} bytes", name(dtype), rows,
                             columns, bytes.size());
     }
-    if (reinterpret_cast<uintptr_t>(bytes.data()) % alignment_of(dtype) != 0) {
+    if (reinterpret_cast<uintptr_t>(bytes.data()) % alignment(dtype) != 0) {
         return data_corrupt("a {} matrix starts at an odd address", name(dtype));
     }
     return MatrixView{dtype, static_cast<size_t>(rows), static_cast<size_t>(columns),

@@ -242,8 +242,9 @@ std::vector<std::byte> tiny_gguf(const TinyModel& model) {
 }
 
 std::string tiny_config_json(const TinyModel& model) {
-    const std::string type = model.family == "llama" && model.window ? "mistral" : model.family;
-    return fmt::format(
+    const bool mistral = model.family == "llama" && (model.window || model.wrap != TinyWrap::None);
+    const std::string type = mistral ? "mistral" : model.family;
+    const std::string decoder = fmt::format(
         R"({{"model_type": "{}", "hidden_act": "silu", "num_hidden_layers": {}, "hidden_size": {},
         "num_attention_heads": {}, "num_key_value_heads": {}, "head_dim": {},
         "intermediate_size": {}, "vocab_size": {}, "max_position_embeddings": {},
@@ -252,17 +253,53 @@ std::string tiny_config_json(const TinyModel& model) {
         type, model.layers, model.hidden, model.heads, model.kv_heads, model.head_dim,
         model.feed_forward, model.vocabulary, model.context, kTinyEpsilon, kTinyTheta, model.tied,
         model.attention_bias, model.mlp_bias, rope_json(model), window_json(model));
+    if (model.wrap == TinyWrap::None) {
+        return decoder;
+    }
+    return fmt::format(R"({{"model_type": "mistral3", "image_token_index": 10, "text_config": {},
+        "vision_config": {{"model_type": "pixtral", "hidden_size": 8, "hidden_act": "gelu"}}}})",
+                       decoder);
 }
+
+namespace {
+
+// What a folder calls a tensor of the decoder, wrapped or not.
+std::string folder_name(const TinyModel& model, std::string_view gguf_name) {
+    const std::string name = hugging_face_name(gguf_name);
+    switch (model.wrap) {
+        case TinyWrap::None:
+            return name;
+        case TinyWrap::LanguageModelFirst:
+            return "language_model." + name;
+        case TinyWrap::ModelFirst:
+            return name.starts_with("model.") ? "model.language_model." + name.substr(6) : name;
+    }
+    return name;
+}
+
+// What stands beside a wrapped decoder.
+std::vector<SafetensorsItem> vision_items(const TinyModel& model) {
+    if (model.wrap == TinyWrap::None) {
+        return {};
+    }
+    const std::string prefix = model.wrap == TinyWrap::ModelFirst ? "model." : "";
+    const std::vector<std::byte> zeros(32);
+    return {{prefix + "vision_tower.patch_conv.weight", "BF16", {4, 4}, zeros},
+            {prefix + "multi_modal_projector.linear_1.weight", "BF16", {4, 4}, zeros}};
+}
+
+}  // namespace
 
 void write_tiny_folder(const TinyModel& model, const std::filesystem::path& folder, size_t shards) {
     std::filesystem::create_directories(folder);
     write_text(folder / "config.json", tiny_config_json(model));
     std::vector<std::vector<SafetensorsItem>> parts(shards);
+    parts[0] = vision_items(model);
     std::string weight_map;
     size_t count = 0;
     for (const TinyTensor& tensor : tiny_tensors(model)) {
         const size_t shard = count++ % shards;
-        const std::string name = hugging_face_name(tensor.name);
+        const std::string name = folder_name(model, tensor.name);
         parts[shard].push_back({name, std::string(tensor::name(model.dtype)), tensor.shape,
                                 pack(model.dtype, tensor.values, tensor.shape.back())});
         weight_map += fmt::format(R"({}"{}": "part-{}.safetensors")", count == 1 ? "" : ", ", name,

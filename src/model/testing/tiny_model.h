@@ -13,6 +13,9 @@ namespace weir::model::testing {
 
 enum class TinyRope : uint8_t { Plain, Linear, Llama3, Yarn };
 
+// How a folder wraps the model beside a vision tower: the two forms in which Mistral 3 is found.
+enum class TinyWrap : uint8_t { None, LanguageModelFirst, ModelFirst };
+
 // A model with random weights, small enough to compute in a test. Every number is a small integer
 // times a power of two, so that F32, F16 and BF16 hold it exactly.
 struct TinyModel {
@@ -31,6 +34,7 @@ struct TinyModel {
     bool mlp_bias = false;
     std::optional<uint32_t> window;  // on every second layer, from the first
     TinyRope rope = TinyRope::Plain;
+    TinyWrap wrap = TinyWrap::None;  // of a folder
     uint64_t seed = 1;
 
     // With this shape every row is whole blocks of the type.
