@@ -49,11 +49,14 @@ Result<void> Database::migrate(std::string_view schema, std::span<const Migratio
         const Migration& step = steps[static_cast<size_t>(version - 1)];
         WEIR_TRY(begin());
         Result<void> taken = take_step(*this, schema, step, version);
+        if (taken) {
+            taken = commit();
+        }
         if (!taken) {
-            WEIR_TRY(roll_back());
+            // What went wrong first is what the operator has to know.
+            [[maybe_unused]] const Result<void> rolled_back = roll_back();
             return std::unexpected(std::move(taken).error().with_context(step.name));
         }
-        WEIR_TRY(commit());
     }
     return {};
 }

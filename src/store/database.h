@@ -26,6 +26,9 @@ struct Migration {
 // A relational database, small enough to be spoken by SQLite and by PostgreSQL: statements with
 // positional parameters ($1, $2, …; values are never pasted into text), rows, transactions.
 //
+// Errors: InvalidArgument for values that the schema refuses; ResourceExhausted for a full disk;
+// DataCorrupt for a damaged file; Unavailable for everything that may pass by itself (a lock, I/O).
+//
 // Threads: one at a time. Ownership: owns the connection.
 class Database {
   public:
@@ -34,8 +37,9 @@ class Database {
     virtual Result<std::vector<Row>> query(std::string_view sql,
                                            std::span<const Value> parameters = {}) = 0;
     virtual Result<void> begin() = 0;
+    // A commit that fails may leave the transaction open: roll back then.
     virtual Result<void> commit() = 0;
-    virtual Result<void> roll_back() = 0;
+    virtual Result<void> roll_back() = 0;  // does nothing where no transaction is open
 
     // Brings the schema named `schema` up to the last of `steps`, each step in a transaction of its
     // own. A schema that is newer than the program is refused and left as it is.

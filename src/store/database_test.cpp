@@ -61,6 +61,27 @@ TEST(Database, AFailedMigrationLeavesNothingBehind) {
     EXPECT_FALSE(database->query("SELECT * FROM half"));
 }
 
+TEST(Database, RollingBackTwiceIsRollingBackOnce) {
+    const auto database = *open_memory();
+    ASSERT_TRUE(database->query("CREATE TABLE t (a BIGINT UNIQUE)"));
+    ASSERT_TRUE(database->begin());
+    ASSERT_TRUE(database->query("INSERT INTO t VALUES (1)"));
+    EXPECT_TRUE(database->roll_back());
+    EXPECT_TRUE(database->roll_back());
+    EXPECT_TRUE(database->query("SELECT a FROM t")->empty());
+}
+
+TEST(Database, SaysWhetherTheRowOrTheDiskIsAtFault) {
+    const auto database = *open_memory();
+    ASSERT_TRUE(database->query("CREATE TABLE t (a TEXT UNIQUE); INSERT INTO t VALUES ('x')"));
+    EXPECT_EQ(database->query("INSERT INTO t VALUES ('x')").error().code,
+              ErrorCode::InvalidArgument);
+    ASSERT_TRUE(database->query("PRAGMA max_page_count = 1"));
+    const std::array<Value, 1> long_text = {Value(std::string(100'000, 'y'))};
+    EXPECT_EQ(database->query("INSERT INTO t VALUES ($1)", long_text).error().code,
+              ErrorCode::ResourceExhausted);
+}
+
 TEST_F(OnDisk, CommittedRowsSurviveKill) {
     const pid_t child = ::fork();
     if (child == 0) {

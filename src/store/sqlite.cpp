@@ -17,12 +17,25 @@ struct FinalizeStatement {
 using Connection = std::unique_ptr<sqlite3, CloseConnection>;
 using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
+ErrorCode kind_of(int code) {
+    switch (code & 0xff) {  // the rest says more about the same
+        case SQLITE_FULL:
+            return ErrorCode::ResourceExhausted;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+            return ErrorCode::DataCorrupt;
+        case SQLITE_CONSTRAINT:
+        case SQLITE_MISMATCH:
+        case SQLITE_TOOBIG:
+        case SQLITE_RANGE:
+            return ErrorCode::InvalidArgument;
+        default:
+            return ErrorCode::Unavailable;
+    }
+}
+
 std::unexpected<Error> sqlite_error(sqlite3* connection, int code) {
-    const ErrorCode kind = code == SQLITE_FULL ? ErrorCode::ResourceExhausted
-                           : code == SQLITE_CORRUPT || code == SQLITE_NOTADB
-                               ? ErrorCode::DataCorrupt
-                               : ErrorCode::Unavailable;
-    return fail(kind, "database: {}",
+    return fail(kind_of(code), "database: {}",
                 connection == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection));
 }
 
@@ -76,7 +89,11 @@ class SqliteDatabase final : public Database {
 
     Result<void> begin() override { return command("BEGIN IMMEDIATE"); }
     Result<void> commit() override { return command("COMMIT"); }
-    Result<void> roll_back() override { return command("ROLLBACK"); }
+    Result<void> roll_back() override {
+        // SQLite rolls back by itself after some failures, and not after others.
+        return sqlite3_get_autocommit(connection_.get()) != 0 ? Result<void>()
+                                                              : command("ROLLBACK");
+    }
 
     Result<void> command(std::string_view sql) {
         WEIR_TRY(query(sql, {}));
