@@ -1,94 +1,34 @@
 #include "ledger/ledger.h"
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 
 #include "base/log.h"
+#include "ledger/rows.h"
 
 namespace weir::ledger {
 namespace {
 
-// Numbers are in the units of their names; `rate` columns in 10^-18 dollars a token.
-constexpr std::array<store::Migration, 1> kSchema = {store::Migration{
-    "requests",
-    "CREATE TABLE requests ("
-    "  request_id TEXT NOT NULL, time_us BIGINT NOT NULL, key_name TEXT NOT NULL,"
-    "  route TEXT NOT NULL, backend TEXT NOT NULL, model TEXT NOT NULL, label TEXT NOT NULL,"
-    "  outcome TEXT NOT NULL, prompt_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,"
-    "  completion_tokens BIGINT NOT NULL, input_rate BIGINT NOT NULL, cached_rate BIGINT NOT NULL,"
-    "  output_rate BIGINT NOT NULL, cost_pico BIGINT NOT NULL, latency_us BIGINT NOT NULL);"
-    "CREATE INDEX requests_by_time ON requests (time_us)"}};
+using SteadyClock = std::chrono::steady_clock;
 
-constexpr std::string_view kInsert =
-    "INSERT INTO requests VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-    "$15, $16)";
-
-constexpr std::string_view kSpend =
-    "SELECT backend, model, COUNT(*), SUM(prompt_tokens), SUM(cached_tokens), "
-    "SUM(completion_tokens), SUM(cost_pico) FROM requests WHERE time_us >= $1 "
-    "GROUP BY backend, model ORDER BY SUM(cost_pico) DESC, backend, model";
-
-int64_t microseconds_of(std::chrono::system_clock::time_point time) {
-    return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
-}
-
-std::array<store::Value, 16> columns_of(const Entry& entry) {
-    const auto count = [](uint64_t tokens) {
-        return store::Value(static_cast<int64_t>(tokens));
-    };
-    const auto rate = [](Rate value) {
-        return store::Value(static_cast<int64_t>(value));
-    };
-    return {entry.request_id,
-            microseconds_of(entry.time),
-            entry.key,
-            entry.route,
-            entry.backend,
-            entry.model,
-            std::string(chat::name(entry.label)),
-            entry.outcome,
-            count(entry.usage.prompt_tokens),
-            count(entry.usage.cached_tokens),
-            count(entry.usage.completion_tokens),
-            rate(entry.price.input),
-            rate(entry.price.cached.value_or(entry.price.input)),
-            rate(entry.price.output),
-            static_cast<int64_t>(entry.cost),
-            int64_t{entry.latency.count()}};
-}
-
-Result<std::vector<SpendRow>> spend_rows(const std::vector<store::Row>& rows) {
-    std::vector<SpendRow> out;
-    for (const store::Row& row : rows) {
-        const auto text = [&](size_t i) {
-            const auto* value = std::get_if<std::string>(&row.at(i));
-            return value == nullptr ? std::string() : *value;
-        };
-        const auto number = [&](size_t i) {
-            const auto* value = std::get_if<int64_t>(&row.at(i));
-            return value == nullptr ? int64_t{0} : *value;
-        };
-        out.push_back({.backend = text(0),
-                       .model = text(1),
-                       .requests = static_cast<uint64_t>(number(2)),
-                       .prompt_tokens = static_cast<uint64_t>(number(3)),
-                       .cached_tokens = static_cast<uint64_t>(number(4)),
-                       .completion_tokens = static_cast<uint64_t>(number(5)),
-                       .cost = PicoDollars{number(6)}});
-    }
-    return out;
-}
+constexpr size_t kBatchMax = 1024;   // entries in one transaction
+constexpr size_t kFailuresMax = 16;  // then a database that fails is left alone for retry_pause
 
 }  // namespace
 
 // The thread that owns the database.
+//
+// Invariant: backlog_ holds what is to be written; an entry whose caller has been told that it
+// could not be has no callback any more.
 class Ledger::Writer {
   public:
-    explicit Writer(std::unique_ptr<store::Database> database)
-        : database_(std::move(database)), thread_([this] { run(); }) {}
+    Writer(std::unique_ptr<store::Database> database, LedgerOptions options)
+        : options_(options), database_(std::move(database)), thread_([this] { run(); }) {}
 
     ~Writer() {
         {
@@ -102,10 +42,13 @@ class Ledger::Writer {
     bool push(Entry entry, Committed committed) {
         {
             const std::lock_guard lock(mutex_);
-            if (entries_.size() >= kQueueMax) {
+            if (untold_ >= options_.queue_max) {
+                ++failed_;
+                ++lost_;
                 return false;
             }
-            entries_.push_back({std::move(entry), std::move(committed)});
+            ++untold_;
+            entries_.push_back({std::move(entry), std::move(committed), SteadyClock::now()});
         }
         wake_.notify_one();
         return true;
@@ -119,10 +62,15 @@ class Ledger::Writer {
         wake_.notify_one();
     }
 
+    LedgerStats stats() const {
+        return {.written = written_, .failed = failed_, .lost = lost_, .kept = kept_};
+    }
+
   private:
     struct Waiting {
         Entry entry;
         Committed committed;
+        SteadyClock::time_point since;
     };
     struct Question {
         std::chrono::system_clock::time_point from;
@@ -131,45 +79,163 @@ class Ledger::Writer {
 
     void run() {
         while (true) {
-            std::deque<Waiting> entries;
             std::deque<Question> questions;
-            {
-                std::unique_lock lock(mutex_);
-                wake_.wait(
-                    lock, [this] { return stopping_ || !entries_.empty() || !questions_.empty(); });
-                if (entries_.empty() && questions_.empty()) {
-                    return;
-                }
-                entries.swap(entries_);
-                questions.swap(questions_);
+            const bool stopping = wait_for_work(questions);
+            if (stopping || SteadyClock::now() >= retry_at_) {
+                write_backlog();
             }
-            if (!entries.empty()) {
-                const Result<void> written = write(entries);
-                if (!written) {
-                    log(LogLevel::Error, "the ledger could not write {} entries: {}",
-                        entries.size(), written.error().message);
-                }
-                for (const Waiting& waiting : entries) {
-                    waiting.committed(written);
-                }
-            }
+            tell_those_who_have_waited_enough();
             for (const Question& question : questions) {
                 question.ready(read(question.from));
+            }
+            if (stopping && questions.empty() && untold_ == 0) {
+                if (!backlog_.empty()) {
+                    log(LogLevel::Error,
+                        "the ledger ends without {} entries that it could not "
+                        "write",
+                        backlog_.size());
+                }
+                return;
             }
         }
     }
 
-    Result<void> write(const std::deque<Waiting>& entries) {
-        WEIR_TRY(database_->begin());
-        for (const Waiting& waiting : entries) {
-            Result<std::vector<store::Row>> inserted =
-                database_->query(kInsert, columns_of(waiting.entry));
-            if (!inserted) {
-                WEIR_TRY(database_->roll_back());
-                return std::unexpected(std::move(inserted).error());
+    // Waits for something to do, takes it over, and says whether the end has come. What has failed
+    // waits for its time, and new entries wait with it: they would fail as well.
+    bool wait_for_work(std::deque<Question>& questions) {
+        std::unique_lock lock(mutex_);
+        const auto anything = [this] {
+            return stopping_ || !entries_.empty() || !questions_.empty();
+        };
+        const auto what_cannot_wait = [this] {
+            return !questions_.empty() || (stopping_ && !stop_seen_);
+        };
+        if (backlog_.empty()) {
+            wake_.wait(lock, anything);
+        } else {
+            wake_.wait_until(lock, retry_at_, what_cannot_wait);
+        }
+        std::move(entries_.begin(), entries_.end(), std::back_inserter(backlog_));
+        entries_.clear();
+        questions.swap(questions_);
+        stop_seen_ = stopping_;
+        return stopping_;
+    }
+
+    void write_backlog() {
+        while (!backlog_.empty()) {
+            const size_t count = std::min(backlog_.size(), kBatchMax);
+            if (write(backlog_.begin(), count)) {
+                for (size_t i = 0; i < count; ++i) {
+                    settle(std::move(backlog_.front()));
+                    backlog_.pop_front();
+                }
+            } else if (!write_one_by_one(count)) {
+                retry_at_ = SteadyClock::now() + options_.retry_pause;
+                return;
             }
         }
-        return database_->commit();
+        if (!problem_.empty()) {
+            log(LogLevel::Info, "the ledger writes again");
+            problem_.clear();
+        }
+    }
+
+    // What goes wrong with one entry must not keep the others out. What may yet succeed goes to the
+    // end of the backlog, so that it does not stand in the way; false if there is any.
+    bool write_one_by_one(size_t count) {
+        std::deque<Waiting> again;
+        for (; count > 0 && again.size() < kFailuresMax; --count) {
+            const Result<void> written = write(backlog_.begin(), 1);
+            Waiting waiting = std::move(backlog_.front());
+            backlog_.pop_front();
+            if (written) {
+                settle(std::move(waiting));
+            } else if (written.error().code == ErrorCode::InvalidArgument) {
+                lose(std::move(waiting), written.error());
+            } else {
+                note(written.error());
+                again.push_back(std::move(waiting));
+            }
+        }
+        std::move(again.begin(), again.end(), std::back_inserter(backlog_));
+        return again.empty();
+    }
+
+    // All of them or none.
+    Result<void> write(std::deque<Waiting>::const_iterator first, size_t count) {
+        Result<void> written = database_->begin();
+        for (size_t i = 0; i < count && written; ++i, ++first) {
+            const auto inserted = database_->query(kInsert, columns_of(first->entry));
+            if (!inserted) {
+                written = std::unexpected(inserted.error());
+            }
+        }
+        if (written) {
+            written = database_->commit();
+        }
+        if (!written) {
+            // A transaction that stays open would fail every later one. If even this fails, the
+            // next begin() says so, and it is tried again.
+            [[maybe_unused]] const Result<void> rolled_back = database_->roll_back();
+        }
+        return written;
+    }
+
+    void note(const Error& error) {
+        if (problem_.empty()) {
+            log(LogLevel::Error, "the ledger cannot write: {}", error.message);
+        }
+        problem_ = error.message;
+    }
+
+    void tell(Waiting& waiting, const Result<void>& how) {
+        const Committed committed = std::exchange(waiting.committed, nullptr);
+        failed_ += how ? 0 : 1;
+        {
+            const std::lock_guard lock(mutex_);
+            --untold_;
+        }
+        committed(how);
+    }
+
+    void settle(Waiting waiting) {
+        ++written_;
+        if (waiting.committed) {
+            tell(waiting, {});
+        } else {
+            --kept_;
+        }
+    }
+
+    void lose(Waiting waiting, const Error& error) {
+        ++lost_;
+        log(LogLevel::Error, "the ledger refuses the entry of request {}: {}",
+            waiting.entry.request_id, error.message);
+        if (waiting.committed) {
+            tell(waiting, fail(ErrorCode::Internal, "the ledger refuses the entry"));
+        } else {
+            --kept_;
+        }
+    }
+
+    void tell_those_who_have_waited_enough() {
+        const auto before = SteadyClock::now() - options_.write_max;
+        for (Waiting& waiting : backlog_) {
+            if (waiting.committed && waiting.since <= before) {
+                ++kept_;
+                tell(waiting,
+                     fail(ErrorCode::Unavailable, "the ledger cannot be written: {}", problem_));
+            }
+        }
+        while (kept_ > options_.kept_max) {
+            const auto is_older = [](const Waiting& a, const Waiting& b) {
+                return !a.committed && (b.committed || a.since < b.since);
+            };
+            backlog_.erase(std::min_element(backlog_.begin(), backlog_.end(), is_older));
+            --kept_;
+            ++lost_;
+        }
     }
 
     Result<std::vector<SpendRow>> read(std::chrono::system_clock::time_point from) {
@@ -178,18 +244,35 @@ class Ledger::Writer {
         return spend_rows(rows);
     }
 
-    std::unique_ptr<store::Database> database_;  // used by thread_ only
+    const LedgerOptions options_;
+
+    // Used by thread_ only.
+    std::unique_ptr<store::Database> database_;
+    std::deque<Waiting> backlog_;
+    SteadyClock::time_point retry_at_{};
+    std::string problem_;  // why the last write failed; empty: it did not
+    bool stop_seen_ = false;
+
+    // Written by thread_, and `failed_` and `lost_` by others under mutex_.
+    std::atomic<uint64_t> written_{0};
+    std::atomic<uint64_t> failed_{0};
+    std::atomic<uint64_t> lost_{0};
+    std::atomic<uint64_t> kept_{0};
+
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Waiting> entries_;     // guarded by mutex_
     std::deque<Question> questions_;  // guarded by mutex_
     bool stopping_ = false;           // guarded by mutex_
+    std::atomic<size_t> untold_{0};   // callers that wait; grows under mutex_
     std::thread thread_;              // last: it uses all of the above
 };
 
-Result<std::unique_ptr<Ledger>> Ledger::open(std::unique_ptr<store::Database> database) {
+Result<std::unique_ptr<Ledger>> Ledger::open(std::unique_ptr<store::Database> database,
+                                             LedgerOptions options) {
     WEIR_TRY(database->migrate("ledger", kSchema));
-    return std::unique_ptr<Ledger>(new Ledger(std::make_unique<Writer>(std::move(database))));
+    return std::unique_ptr<Ledger>(
+        new Ledger(std::make_unique<Writer>(std::move(database), options)));
 }
 
 Ledger::Ledger(std::unique_ptr<Writer> writer) : writer_(std::move(writer)) {}
@@ -204,6 +287,10 @@ void Ledger::record(Entry entry, Committed committed) {
 
 void Ledger::spend(std::chrono::system_clock::time_point from, SpendReady ready) {
     writer_->push(from, std::move(ready));
+}
+
+LedgerStats Ledger::stats() const {
+    return writer_->stats();
 }
 
 }  // namespace weir::ledger

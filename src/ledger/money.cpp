@@ -71,16 +71,19 @@ Result<PicoDollars> cost_of(const chat::Usage& usage, const Price& price) {
     return PicoDollars{static_cast<int64_t>(rounded)};
 }
 
-std::string to_text(PicoDollars amount) {
-    const auto pico = static_cast<int64_t>(amount);
-    const bool negative = pico < 0;
-    const uint64_t size =
-        negative ? uint64_t{0} - static_cast<uint64_t>(pico) : static_cast<uint64_t>(pico);
-    std::string decimals = fmt::format("{:012}", size % kUnitsPerDollar);
+std::string sum_to_text(PicoDollarsSum amount) {
+    const bool negative = amount < 0;
+    const PicoDollarsSum size = negative ? -amount : amount;
+    std::string decimals = fmt::format("{:012}", static_cast<uint64_t>(size % kUnitsPerDollar));
     while (decimals.size() > 2 && decimals.back() == '0') {
         decimals.pop_back();
     }
-    return fmt::format("{}${}.{}", negative ? "-" : "", size / kUnitsPerDollar, decimals);
+    return fmt::format("{}${}.{}", negative ? "-" : "",
+                       static_cast<uint64_t>(size / kUnitsPerDollar), decimals);
+}
+
+std::string to_text(PicoDollars amount) {
+    return sum_to_text(static_cast<int64_t>(amount));
 }
 
 }  // namespace weir::ledger

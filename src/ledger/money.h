@@ -14,6 +14,8 @@ namespace weir::ledger {
 // whole pico-dollars), a cost in pico-dollars (10^-12).
 enum class Rate : int64_t {};
 enum class PicoDollars : int64_t {};
+// Of many costs, in pico-dollars: does not overflow.
+__extension__ using PicoDollarsSum = __int128;
 
 // What a backend charges. Cached prompt tokens cost `cached`, or `input` where it has no price of
 // its own.
@@ -33,5 +35,6 @@ Result<PicoDollars> cost_of(const chat::Usage& usage, const Price& price);
 
 // "$0.000123", with as many decimals as it takes, at least two.
 std::string to_text(PicoDollars amount);
+std::string sum_to_text(PicoDollarsSum amount);  // below 10^19 dollars
 
 }  // namespace weir::ledger
