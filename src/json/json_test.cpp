@@ -62,6 +62,29 @@ TEST(JsonParse, HT12_DuplicatesDepthRangesAndStrayBytesAreRefused) {
     EXPECT_TRUE(parse(std::string(64, '[') + std::string(64, ']')));
 }
 
+// A number that is read as zero makes an answer greedy, silently.
+TEST(JsonParse, HT12_ALargeNumberIsNeverReadAsZero) {
+    const std::string zeros(400, '0');
+    for (const std::string& large :
+         {"1" + zeros + ".0", "-1" + zeros + ".5", "1" + zeros + "e-5", std::string("1e309"),
+          std::string("0.1e310"), "1" + zeros + "e-50", std::string("1e99999999999999999999"),
+          "0." + zeros + "1e800", "0" + std::string(".") + zeros + "1e99999999999999999999"}) {
+        const auto value = parse(large);
+        ASSERT_FALSE(value) << large.substr(0, 20);
+        EXPECT_EQ(value.error().code, ErrorCode::InvalidArgument);
+    }
+    for (const std::string& small :
+         {"0." + zeros + "1", "-0." + zeros + "1", "1" + zeros + "e-900", std::string("1e-400"),
+          std::string("1e-2000000000"), "0." + zeros, std::string("0e999"),
+          std::string("0.0e2000000000")}) {
+        const auto value = parse(small);
+        ASSERT_TRUE(value) << small.substr(0, 20) << ": " << value.error().message;
+        EXPECT_EQ(std::get<double>(value->storage()), 0.0) << small.substr(0, 20);
+    }
+    EXPECT_EQ(std::get<double>(parse("1" + zeros + "e-400")->storage()), 1.0);
+    EXPECT_EQ(std::get<double>(parse("0." + zeros + "1e401")->storage()), 1.0);
+}
+
 TEST(JsonParse, LargeObjectsFindTheirMembers) {
     std::string text = "{";
     for (int i = 0; i < 1000; ++i) {

@@ -1,5 +1,6 @@
 #include "json/parse.h"
 
+#include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
@@ -119,12 +120,26 @@ class Builder {
         return put(Value(error == std::errc::result_out_of_range ? 0.0 : number));
     }
 
-    // from_chars reports 1e-400 as out of range too; that one is zero for every reader.
-    static bool is_tiny(const std::string& text) {
-        const size_t exponent = text.find_first_of("eE");
-        const bool has_negative_exponent =
-            exponent != std::string::npos && text.find('-', exponent) != std::string::npos;
-        return has_negative_exponent || exponent == std::string::npos;
+    // from_chars reports 1e-400 as out of range too; that one is zero for every reader. Which end
+    // of the range was left shows in the power of ten of the first digit that counts: "0.00…01" and
+    // "1e-400" are small, "1000….0" and "1000…e-5" are large.
+    static bool is_tiny(std::string_view text) {
+        const std::string_view mantissa = text.substr(0, text.find_first_of("eE"));
+        const size_t first = mantissa.find_first_of("123456789");
+        if (first == std::string_view::npos) {
+            return true;
+        }
+        const size_t point = std::min(mantissa.find('.'), mantissa.size());
+        const auto power = static_cast<int64_t>(point) - static_cast<int64_t>(first);
+        return power + exponent_of(text.substr(mantissa.size())) <= 0;
+    }
+
+    // Of "", "e-12" or "E+7"; Boost has refused what no int holds.
+    static int64_t exponent_of(std::string_view text) {
+        text.remove_prefix(std::min(text.find_first_of("-0123456789"), text.size()));
+        int64_t value = 0;
+        std::from_chars(text.data(), text.data() + text.size(), value);
+        return value;
     }
 
     static bool has_empty_key_twice(const Object& object) {
