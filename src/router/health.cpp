@@ -7,6 +7,9 @@
 namespace weir::router {
 
 bool is_worth_another_try(const Error& error) {
+    if (error.reason == kWorkerDied) {
+        return false;
+    }
     switch (error.code) {
         case ErrorCode::RateLimited:
         case ErrorCode::DeadlineExceeded:

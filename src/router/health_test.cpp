@@ -24,6 +24,26 @@ TEST(Breaker, UP7_OpensAfterFailuresInARowAndLetsOneTryLater) {
     EXPECT_FALSE(breaker.is_open());
 }
 
+TEST(Breaker, UP7_HalfOpenItLetsOneRequestThroughUntilItsOutcomeIsKnown) {
+    ManualClock clock;
+    Breaker breaker(clock, {.failures_max = 2, .open_for = milliseconds(100)});
+    breaker.tried();
+    EXPECT_FALSE(breaker.is_open());  // closed, it lets everybody through
+    breaker.failed();
+    breaker.failed();
+    clock.advance(milliseconds(100));
+    EXPECT_FALSE(breaker.is_open());
+    breaker.tried();
+    EXPECT_TRUE(breaker.is_open());  // for the next
+    clock.advance(milliseconds(99));
+    EXPECT_TRUE(breaker.is_open());
+    clock.advance(milliseconds(1));
+    EXPECT_FALSE(breaker.is_open());  // the one that tried never said
+    breaker.tried();
+    breaker.succeeded();
+    EXPECT_FALSE(breaker.is_open());
+}
+
 TEST(RetryBudget, UP7_AllowsATenthOfTheRequests) {
     RetryBudget budget;
     int spent = 0;
@@ -56,6 +76,8 @@ TEST(IsWorthAnotherTry, AWrongRequestStaysWrong) {
     EXPECT_FALSE(is_worth_another_try(make_error(ErrorCode::PermissionDenied, "x")));
     EXPECT_TRUE(is_worth_another_try(make_error(ErrorCode::RateLimited, "x")));
     EXPECT_TRUE(is_worth_another_try(make_error(ErrorCode::Unavailable, "x")));
+    EXPECT_FALSE(
+        is_worth_another_try(make_error(ErrorCode::Unavailable, "x").with_reason(kWorkerDied)));
 }
 
 }  // namespace
