@@ -4,9 +4,12 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <memory>
 
 namespace weir::server {
@@ -17,6 +20,150 @@ struct ReleaseFilter {
 };
 using Filter = std::unique_ptr<void, ReleaseFilter>;
 
+// A sanitizer's runtime calls more, and other things with every version: there, and only there,
+// what is not named is allowed. What is denied by name is denied everywhere.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint32_t kUnnamed = SCMP_ACT_ALLOW;
+#else
+constexpr uint32_t kUnnamed = SCMP_ACT_ERRNO(ENOSYS);
+#endif
+
+// What a program needs that reads files, computes with threads and answers on a socket that it has.
+constexpr auto kAllowed = std::to_array<int>({
+    // open files and sockets
+    SCMP_SYS(read),
+    SCMP_SYS(readv),
+    SCMP_SYS(pread64),
+    SCMP_SYS(preadv),
+    SCMP_SYS(preadv2),
+    SCMP_SYS(write),
+    SCMP_SYS(writev),
+    SCMP_SYS(close),
+    SCMP_SYS(close_range),
+    SCMP_SYS(lseek),
+    SCMP_SYS(_llseek),
+    SCMP_SYS(dup),
+    SCMP_SYS(dup2),
+    SCMP_SYS(dup3),
+    SCMP_SYS(pipe),
+    SCMP_SYS(pipe2),
+    SCMP_SYS(fadvise64),
+    SCMP_SYS(readahead),
+    // looking at the file system
+    SCMP_SYS(stat),
+    SCMP_SYS(fstat),
+    SCMP_SYS(lstat),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(statx),
+    SCMP_SYS(statfs),
+    SCMP_SYS(fstatfs),
+    SCMP_SYS(access),
+    SCMP_SYS(faccessat),
+    SCMP_SYS(faccessat2),
+    SCMP_SYS(readlink),
+    SCMP_SYS(readlinkat),
+    SCMP_SYS(getdents),
+    SCMP_SYS(getdents64),
+    SCMP_SYS(getcwd),
+    // memory
+    SCMP_SYS(mmap),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(mprotect),
+    SCMP_SYS(madvise),
+    SCMP_SYS(brk),
+    SCMP_SYS(msync),
+    SCMP_SYS(mincore),
+    SCMP_SYS(mlock),
+    SCMP_SYS(mlock2),
+    SCMP_SYS(munlock),
+    SCMP_SYS(membarrier),
+    SCMP_SYS(get_mempolicy),
+    // threads of its own, and its end
+    SCMP_SYS(futex),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(get_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(set_tid_address),
+    SCMP_SYS(arch_prctl),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sched_getparam),
+    SCMP_SYS(sched_getscheduler),
+    SCMP_SYS(sched_get_priority_max),
+    SCMP_SYS(sched_get_priority_min),
+    SCMP_SYS(getcpu),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(restart_syscall),
+    // signals that it gets
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigpending),
+    SCMP_SYS(rt_sigtimedwait),
+    SCMP_SYS(rt_sigsuspend),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(pause),
+    // time
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_getres),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(time),
+    SCMP_SYS(times),
+    SCMP_SYS(timerfd_create),
+    SCMP_SYS(timerfd_settime),
+    SCMP_SYS(timerfd_gettime),
+    // waiting
+    SCMP_SYS(epoll_create),
+    SCMP_SYS(epoll_create1),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_pwait2),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    SCMP_SYS(select),
+    SCMP_SYS(pselect6),
+    SCMP_SYS(eventfd),
+    SCMP_SYS(eventfd2),
+    SCMP_SYS(signalfd),
+    SCMP_SYS(signalfd4),
+    // the socket that it listens on
+    SCMP_SYS(accept),
+    SCMP_SYS(accept4),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(sendto),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(shutdown),
+    SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt),
+    SCMP_SYS(getsockname),
+    SCMP_SYS(getpeername),
+    // who and where it is
+    SCMP_SYS(getpid),
+    SCMP_SYS(getppid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getuid),
+    SCMP_SYS(geteuid),
+    SCMP_SYS(getgid),
+    SCMP_SYS(getegid),
+    SCMP_SYS(getgroups),
+    SCMP_SYS(getpgrp),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(getrlimit),
+    SCMP_SYS(uname),
+    SCMP_SYS(sysinfo),
+    SCMP_SYS(getrandom),
+    // one more filter on top of this one
+    SCMP_SYS(seccomp),
+});
+
+// Refused with EPERM, where an unnamed call would be with ENOSYS, so that whoever reads an error
+// knows why; and refused in sanitizer builds too.
 constexpr auto kDenied = std::to_array<int>({
     // the network
     SCMP_SYS(socket),
@@ -38,6 +185,32 @@ constexpr auto kDenied = std::to_array<int>({
     SCMP_SYS(pidfd_open),
     SCMP_SYS(pidfd_getfd),
     SCMP_SYS(kcmp),
+    SCMP_SYS(tkill),
+    SCMP_SYS(rt_sigqueueinfo),
+    SCMP_SYS(rt_tgsigqueueinfo),
+    SCMP_SYS(pidfd_send_signal),
+    SCMP_SYS(process_madvise),
+    SCMP_SYS(process_mrelease),
+    SCMP_SYS(setrlimit),
+    SCMP_SYS(setpriority),
+    SCMP_SYS(ioprio_set),
+    SCMP_SYS(sched_setparam),
+    SCMP_SYS(sched_setscheduler),
+    SCMP_SYS(sched_setattr),
+    SCMP_SYS(sched_setaffinity),
+    SCMP_SYS(migrate_pages),
+    SCMP_SYS(move_pages),
+    SCMP_SYS(setpgid),
+    SCMP_SYS(setsid),
+    SCMP_SYS(shmget),
+    SCMP_SYS(shmat),
+    SCMP_SYS(shmctl),
+    SCMP_SYS(semget),
+    SCMP_SYS(semctl),
+    SCMP_SYS(msgget),
+    SCMP_SYS(msgctl),
+    SCMP_SYS(mq_open),
+    SCMP_SYS(mq_unlink),
     // the file system
     SCMP_SYS(creat),
     SCMP_SYS(unlink),
@@ -62,14 +235,28 @@ constexpr auto kDenied = std::to_array<int>({
     SCMP_SYS(lchown),
     SCMP_SYS(fchownat),
     SCMP_SYS(truncate),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(utime),
+    SCMP_SYS(utimes),
+    SCMP_SYS(futimesat),
+    SCMP_SYS(utimensat),
     SCMP_SYS(setxattr),
     SCMP_SYS(lsetxattr),
     SCMP_SYS(fsetxattr),
-    SCMP_SYS(openat2),
+    SCMP_SYS(removexattr),
+    SCMP_SYS(lremovexattr),
+    SCMP_SYS(fremovexattr),
     SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(fanotify_init),
     // the machine
     SCMP_SYS(mount),
     SCMP_SYS(umount2),
+    SCMP_SYS(move_mount),
+    SCMP_SYS(open_tree),
+    SCMP_SYS(fsopen),
+    SCMP_SYS(fsmount),
+    SCMP_SYS(mount_setattr),
     SCMP_SYS(pivot_root),
     SCMP_SYS(chroot),
     SCMP_SYS(setns),
@@ -92,42 +279,119 @@ constexpr auto kDenied = std::to_array<int>({
     SCMP_SYS(capset),
 });
 
-// Reading is all that a file may be opened for.
-int deny_writing(void* filter, int call, unsigned flags_argument) {
-    const int denied = static_cast<int>(SCMP_ACT_ERRNO(EPERM));
-    int failed = 0;
-    for (const int mode : {O_WRONLY, O_RDWR}) {
-        failed |= seccomp_rule_add(filter, static_cast<uint32_t>(denied), call, 1,
-                                   SCMP_CMP(flags_argument, SCMP_CMP_MASKED_EQ, O_ACCMODE,
-                                            static_cast<scmp_datum_t>(mode)));
+constexpr uint32_t kDeny = SCMP_ACT_ERRNO(EPERM);
+
+// Adds rules to a filter and remembers whether that went wrong.
+//
+// Rules of one call that differ in what they do must not overlap: which of them wins is not
+// promised. So a condition is always added with its opposite.
+class Rules {
+  public:
+    explicit Rules(scmp_filter_ctx filter) : filter_(filter) {}
+
+    template <typename... Conditions>
+    void add(uint32_t action, int call, Conditions... conditions) {
+        if (action != kUnnamed) {  // libseccomp refuses to be told what it does anyway
+            failed_ |=
+                seccomp_rule_add(filter_, action, call, sizeof...(conditions), conditions...);
+        }
     }
-    return failed;
+
+    // `call` with this value of an argument, and no other.
+    void allow_only(int call, unsigned argument, scmp_datum_t value) {
+        add(SCMP_ACT_ALLOW, call, SCMP_CMP64(argument, SCMP_CMP_EQ, value));
+        add(kDeny, call, SCMP_CMP64(argument, SCMP_CMP_NE, value));
+    }
+
+    bool failed() const { return failed_ != 0; }
+
+  private:
+    scmp_filter_ctx filter_;
+    int failed_ = 0;
+};
+
+// Reading what is there is all that a file may be opened for. O_RDONLY is no flag but the absence
+// of two, and O_TRUNC and O_CREAT do their work without them.
+void allow_reading(Rules& rules, int call, unsigned flags_argument) {
+    constexpr scmp_datum_t kChanges = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+    rules.add(SCMP_ACT_ALLOW, call, SCMP_CMP64(flags_argument, SCMP_CMP_MASKED_EQ, kChanges, 0));
+    for (scmp_datum_t bit = 1; bit <= kChanges; bit <<= 1) {
+        if ((kChanges & bit) != 0) {
+            rules.add(kDeny, call, SCMP_CMP64(flags_argument, SCMP_CMP_MASKED_EQ, bit, bit));
+        }
+    }
 }
 
 // clone makes threads and nothing else. clone3 hides its flags in memory, where a filter cannot
-// look: ENOSYS makes the C library fall back to clone.
-int deny_processes(void* filter) {
-    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                            SCMP_CMP(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)) |
-           seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+// look: ENOSYS makes the C library fall back to clone. The same for openat2.
+void allow_threads(Rules& rules) {
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone),
+              SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    rules.add(kDeny, SCMP_SYS(clone), SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+    rules.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
+    rules.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2));
+}
+
+// Our own process may be signalled (abort does), and asked for its limits.
+void allow_itself(Rules& rules) {
+    const auto self = static_cast<scmp_datum_t>(::getpid());
+    rules.allow_only(SCMP_SYS(kill), 0, self);
+    rules.allow_only(SCMP_SYS(tgkill), 0, self);
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), SCMP_CMP64(0, SCMP_CMP_EQ, 0),
+              SCMP_CMP64(2, SCMP_CMP_EQ, 0));
+    rules.add(kDeny, SCMP_SYS(prlimit64), SCMP_CMP64(0, SCMP_CMP_NE, 0));
+    rules.add(kDeny, SCMP_SYS(prlimit64), SCMP_CMP64(0, SCMP_CMP_EQ, 0),
+              SCMP_CMP64(2, SCMP_CMP_NE, 0));
+}
+
+// Calls that are many in one, by what they are asked to do: not F_SETOWN, which sends signals to
+// others, nor TIOCSTI, which types into our terminal.
+void allow_some_of_many(Rules& rules) {
+    for (const scmp_datum_t request : {FIONBIO, FIONREAD, TCGETS, TIOCGWINSZ, TIOCOUTQ}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), SCMP_CMP64(1, SCMP_CMP_EQ, request));
+    }
+    for (const scmp_datum_t request : {TIOCSTI, TIOCLINUX}) {
+        rules.add(kDeny, SCMP_SYS(ioctl), SCMP_CMP64(1, SCMP_CMP_EQ, request));
+    }
+    for (const scmp_datum_t command :
+         {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD, F_DUPFD_CLOEXEC}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), SCMP_CMP64(1, SCMP_CMP_EQ, command));
+    }
+    for (const scmp_datum_t command : {F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE, F_NOTIFY}) {
+        rules.add(kDeny, SCMP_SYS(fcntl), SCMP_CMP64(1, SCMP_CMP_EQ, command));
+    }
+    for (const scmp_datum_t option : {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE,
+                                      PR_SET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_SET_SECCOMP}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, option));
+    }
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, PR_SET_DUMPABLE),
+              SCMP_CMP64(1, SCMP_CMP_EQ, 0));
+    rules.add(kDeny, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, PR_SET_DUMPABLE),
+              SCMP_CMP64(1, SCMP_CMP_NE, 0));
+    rules.add(kDeny, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, PR_SET_PTRACER));
 }
 
 }  // namespace
 
 Result<void> enter_sandbox() {
-    const Filter filter(seccomp_init(SCMP_ACT_ALLOW));
+    const Filter filter(seccomp_init(kUnnamed));
     if (filter == nullptr) {
         return fail(ErrorCode::ResourceExhausted, "the sandbox cannot be set up");
     }
-    int failed = 0;
-    for (const int call : kDenied) {
-        failed |= seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(EPERM), call, 0);
+    Rules rules(filter.get());
+    for (const int call : kAllowed) {
+        rules.add(SCMP_ACT_ALLOW, call);
     }
-    failed |= deny_writing(filter.get(), SCMP_SYS(open), 1);
-    failed |= deny_writing(filter.get(), SCMP_SYS(openat), 2);
-    failed |= deny_processes(filter.get());
-    failed |= seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
-    if (failed != 0 || seccomp_load(filter.get()) != 0) {
+    for (const int call : kDenied) {
+        rules.add(kDeny, call);
+    }
+    allow_reading(rules, SCMP_SYS(open), 1);
+    allow_reading(rules, SCMP_SYS(openat), 2);
+    allow_threads(rules);
+    allow_itself(rules);
+    allow_some_of_many(rules);
+    if (rules.failed() || seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1) != 0 ||
+        seccomp_load(filter.get()) != 0) {
         return fail(ErrorCode::Unavailable,
                     "this kernel refuses the sandbox (seccomp); model files are not read without");
     }

@@ -6,10 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <string_view>
 
 extern "C" char** environ;
 
@@ -17,6 +19,38 @@ namespace weir::server {
 namespace {
 
 constexpr size_t kLineBytesMax = size_t{64} << 10;
+
+// All that a child learns of our environment. It reads hostile files, and ours holds the keys of
+// the providers: what is not named here stays here.
+constexpr std::array<std::string_view, 15> kPassedOn = {"PATH",
+                                                        "LANG",
+                                                        "LANGUAGE",
+                                                        "TZ",
+                                                        "TZDIR",
+                                                        "TMPDIR",
+                                                        "WEIR_CPU",
+                                                        "WEIR_LOG",
+                                                        "WEIR_FAILPOINTS",
+                                                        "ASAN_OPTIONS",
+                                                        "LSAN_OPTIONS",
+                                                        "TSAN_OPTIONS",
+                                                        "UBSAN_OPTIONS",
+                                                        "LD_LIBRARY_PATH",
+                                                        "MALLOC_ARENA_MAX"};
+
+std::vector<char*> passed_on_environment() {
+    std::vector<char*> out;
+    for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+        const std::string_view text = *variable;
+        const std::string_view name = text.substr(0, text.find('='));
+        if (name.starts_with("LC_") ||
+            std::find(kPassedOn.begin(), kPassedOn.end(), name) != kPassedOn.end()) {
+            out.push_back(*variable);
+        }
+    }
+    out.push_back(nullptr);
+    return out;
+}
 
 struct Pipe {
     UniqueFd read_end;
@@ -67,6 +101,35 @@ class SpawnActions {
     posix_spawn_file_actions_t actions_;
 };
 
+// Signals as a program expects to find them, whatever we do with ours: we block SIGTERM to take it
+// from a queue, and a child that inherited that could only be ended with SIGKILL. SIGINT stays
+// blocked: a terminal sends it to our whole process group, and it is meant for us, who let the
+// children finish.
+class SpawnSignals {
+  public:
+    SpawnSignals() {
+        posix_spawnattr_init(&attributes_);
+        sigset_t blocked;
+        ::sigemptyset(&blocked);
+        ::sigaddset(&blocked, SIGINT);
+        posix_spawnattr_setsigmask(&attributes_, &blocked);
+        sigset_t defaults;
+        ::sigemptyset(&defaults);
+        ::sigaddset(&defaults, SIGTERM);
+        ::sigaddset(&defaults, SIGPIPE);
+        posix_spawnattr_setsigdefault(&attributes_, &defaults);
+        posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    }
+    SpawnSignals(const SpawnSignals&) = delete;
+    SpawnSignals& operator=(const SpawnSignals&) = delete;
+    ~SpawnSignals() { posix_spawnattr_destroy(&attributes_); }
+
+    const posix_spawnattr_t* get() const { return &attributes_; }
+
+  private:
+    posix_spawnattr_t attributes_;
+};
+
 }  // namespace
 
 // Whether the child has been waited for; afterwards its number may belong to somebody else.
@@ -95,8 +158,11 @@ Result<std::unique_ptr<Subprocess>> Subprocess::start(const std::vector<std::str
         argv.push_back(const_cast<char*>(argument.c_str()));
     }
     argv.push_back(nullptr);
+    std::vector<char*> environment = passed_on_environment();
+    const SpawnSignals signals;
     pid_t pid = 0;
-    const int error = ::posix_spawn(&pid, argv[0], actions.get(), nullptr, argv.data(), environ);
+    const int error =
+        ::posix_spawn(&pid, argv[0], actions.get(), signals.get(), argv.data(), environment.data());
     if (error != 0) {
         return fail(ErrorCode::Unavailable, "cannot start a worker: {}", std::strerror(error));
     }

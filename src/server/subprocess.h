@@ -27,7 +27,9 @@ class Subprocess {
         std::function<void(int status)> on_exit;        // as waitpid gives it
     };
 
-    // Runs `arguments` (the first is the program's path). Standard error is ours.
+    // Runs `arguments` (the first is the program's path). Standard error is ours. Of our
+    // environment the child gets only what says how to run (PATH, language, time zone, WEIR_CPU, a
+    // sanitizer's options): no keys. SIGTERM ends it unless it says otherwise; SIGINT is blocked.
     static Result<std::unique_ptr<Subprocess>> start(const std::vector<std::string>& arguments,
                                                      Callbacks callbacks);
     ~Subprocess();

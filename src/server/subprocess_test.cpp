@@ -4,7 +4,10 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <future>
+#include <iterator>
 
 namespace weir::server {
 namespace {
@@ -38,6 +41,46 @@ TEST(Subprocess, EndsItsInputAndItsLifeWithItself) {
     EXPECT_EQ(watched.line.get_future().get(), "up");
     child->reset();
     EXPECT_EQ(describe_exit(watched.exit.get_future().get()), "signal 9");
+}
+
+TEST(Subprocess, KeepsOurKeysToItself) {
+    ::setenv("OPENAI_API_KEY", "sk-secret", 1);
+    ::setenv("WEIR_CPU", "baseline", 1);
+    ::setenv("LC_TIME", "C", 1);
+    Watched watched;
+    auto child =
+        Subprocess::start({"/bin/sh", "-c", "echo up >&3; cat >/dev/null"}, watched.callbacks());
+    ::unsetenv("OPENAI_API_KEY");
+    ::unsetenv("WEIR_CPU");
+    ::unsetenv("LC_TIME");
+    ASSERT_TRUE(child);
+    EXPECT_EQ(watched.line.get_future().get(), "up");
+    std::ifstream file("/proc/" + std::to_string((*child)->pid()) + "/environ");
+    const std::string environment(std::istreambuf_iterator<char>(file), {});
+    EXPECT_EQ(environment.find("secret"), std::string::npos);
+    EXPECT_EQ(environment.find("HOME="), std::string::npos);
+    EXPECT_NE(environment.find("WEIR_CPU=baseline"), std::string::npos);
+    EXPECT_NE(environment.find("LC_TIME=C"), std::string::npos);
+    EXPECT_NE(environment.find("PATH="), std::string::npos);
+}
+
+// The gateway blocks both signals in all of its threads.
+TEST(Subprocess, AChildThatHangsCanBeAskedToEndAlthoughWeBlockTheSignal) {
+    sigset_t signals;
+    sigset_t before;
+    ::sigemptyset(&signals);
+    ::sigaddset(&signals, SIGTERM);
+    ::sigaddset(&signals, SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &signals, &before);
+    Watched watched;
+    auto child =
+        Subprocess::start({"/bin/sh", "-c", "echo up >&3; cat >/dev/null"}, watched.callbacks());
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    ASSERT_TRUE(child);
+    EXPECT_EQ(watched.line.get_future().get(), "up");
+    (*child)->signal(SIGINT);  // as a terminal would; does nothing
+    (*child)->signal(SIGTERM);
+    EXPECT_EQ(describe_exit(watched.exit.get_future().get()), "signal 15");
 }
 
 TEST(Subprocess, AProgramThatIsNotThereIsAnError) {

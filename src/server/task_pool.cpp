@@ -1,51 +1,79 @@
 #include "server/task_pool.h"
 
+#include <condition_variable>
+#include <deque>
 #include <exception>
+#include <mutex>
+#include <utility>
 
 #include "base/log.h"
 
 namespace weir::server {
 
-TaskPool::TaskPool(unsigned thread_count, size_t queue_max) : queue_max_(queue_max) {
+// What the threads use. They keep it, because one of them may outlive the pool.
+struct TaskPool::Shared {
+    explicit Shared(size_t most) : queue_max(most) {}
+
+    void work();
+
+    const size_t queue_max;
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::deque<Task> tasks;  // guarded by mutex
+    bool stopping = false;   // guarded by mutex
+};
+
+TaskPool::TaskPool(unsigned thread_count, size_t queue_max)
+    : shared_(std::make_shared<Shared>(queue_max)) {
     for (unsigned i = 0; i < thread_count; ++i) {
-        threads_.emplace_back([this] { work(); });
+        threads_.emplace_back([shared = shared_] { shared->work(); });
     }
 }
 
 TaskPool::~TaskPool() {
+    stop();
+}
+
+void TaskPool::stop() {
+    std::deque<Task> dropped;  // destroyed last, and not under the lock: who knows what they hold
     {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
+        const std::lock_guard lock(shared_->mutex);
+        shared_->stopping = true;
+        dropped.swap(shared_->tasks);
     }
-    wake_.notify_all();
-    for (std::thread& thread : threads_) {
-        thread.join();
+    shared_->wake.notify_all();
+    for (std::thread& thread : std::exchange(threads_, {})) {
+        if (thread.get_id() == std::this_thread::get_id()) {
+            thread.detach();  // a thread cannot wait for itself
+        } else {
+            thread.join();
+        }
     }
 }
 
 bool TaskPool::post(Task task) {
     {
-        const std::lock_guard lock(mutex_);
-        if (stopping_ || tasks_.size() >= queue_max_) {
+        const std::lock_guard lock(shared_->mutex);
+        if (shared_->stopping || shared_->tasks.size() >= shared_->queue_max) {
             return false;
         }
-        tasks_.push_back(std::move(task));
+        shared_->tasks.push_back(std::move(task));
     }
-    wake_.notify_one();
+    shared_->wake.notify_one();
     return true;
 }
 
-void TaskPool::work() {
+void TaskPool::Shared::work() {
     while (true) {
         Task task;
         {
-            std::unique_lock lock(mutex_);
-            wake_.wait(lock, [this] { return stopping_ || !tasks_.empty(); });
-            if (stopping_) {
+            std::unique_lock lock(mutex);
+            wake.wait(lock, [this] { return stopping || !tasks.empty(); });
+            if (stopping) {
                 return;
             }
-            task = std::move(tasks_.front());
-            tasks_.pop_front();
+            task = std::move(tasks.front());
+            tasks.pop_front();
         }
         try {
             task();

@@ -1,9 +1,8 @@
 #pragma once
 
-#include <condition_variable>
-#include <deque>
+#include <cstddef>
 #include <functional>
-#include <mutex>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -11,7 +10,8 @@ namespace weir::server {
 
 // A few threads for work that would hold up the event loop: reading and inspecting large bodies.
 //
-// Threads: any. The destructor drops what has not begun, and joins.
+// Threads: any. A task may hold the last reference to whatever owns the pool: stop() and the
+// destructor may run on one of the pool's own threads, which then ends after its task.
 class TaskPool {
   public:
     using Task = std::move_only_function<void()>;
@@ -19,19 +19,18 @@ class TaskPool {
     TaskPool(unsigned thread_count, size_t queue_max);
     TaskPool(const TaskPool&) = delete;
     TaskPool& operator=(const TaskPool&) = delete;
-    ~TaskPool();
+    ~TaskPool();  // stop()
 
-    // False, and the task is dropped, if the queue is full.
+    // False, and the task is dropped, if the queue is full or the pool has stopped.
     [[nodiscard]] bool post(Task task);
 
-  private:
-    void work();
+    // Drops what has not begun and waits for what has. Not from two threads at once.
+    void stop();
 
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::deque<Task> tasks_;  // guarded by mutex_
-    bool stopping_ = false;   // guarded by mutex_
-    size_t queue_max_;
+  private:
+    struct Shared;
+
+    std::shared_ptr<Shared> shared_;
     std::vector<std::thread> threads_;
 };
 
