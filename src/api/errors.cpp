@@ -111,7 +111,8 @@ std::string error_body(const Error& error) {
     writer.member("message", cut(error.message, kMessageBytesMax));
     writer.member("type", error_type(error.code));
     write_or_null(writer, "param", error.field);
-    write_or_null(writer, "code", error.reason);
+    const bool is_unsupported = error.code == ErrorCode::Unsupported && error.reason.empty();
+    write_or_null(writer, "code", is_unsupported ? "unsupported_parameter" : error.reason);
     writer.end_object().end_object();
     return out;
 }

@@ -18,7 +18,8 @@ int http_status(ErrorCode code);
 std::string_view error_type(ErrorCode code);
 
 // {"error":{"message":…,"type":…,"param":…,"code":…}}. `param` is Error::field, `code` is
-// Error::reason; empty ones are null. Long texts (a client chooses its field names) are cut.
+// Error::reason ("unsupported_parameter" for what is Unsupported); empty ones are null. Long texts
+// (a client chooses its field names) are cut.
 std::string error_body(const Error& error);
 
 // The same as an event of a stream that cannot be answered with a status any more. No [DONE]

@@ -27,6 +27,9 @@ Result<Decision> choose_backends(const Route& route, chat::Label label,
     std::stable_partition(cleared.begin(), cleared.end(),
                           [](const Candidate* candidate) { return !candidate->breaker_open; });
     for (const Candidate* candidate : cleared) {
+        if (candidate->breaker_open && cleared.size() > 1) {
+            decision.reason += fmt::format("; {} last (it keeps failing)", candidate->name);
+        }
         decision.order.push_back(candidate->index);
     }
     return decision;

@@ -14,7 +14,6 @@ namespace weir::router {
 struct Candidate {
     size_t index = 0;
     std::string name;
-    bool local = false;
     chat::Label clearance = chat::Label::Internal;
     bool breaker_open = false;  // it has failed too often just now
 };

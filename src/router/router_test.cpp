@@ -12,9 +12,8 @@ using ::testing::HasSubstr;
 
 Route remote_then_local() {
     return {.name = "assistant",
-            .candidates = {
-                {.index = 3, .name = "remote", .clearance = Label::Internal},
-                {.index = 1, .name = "here", .local = true, .clearance = Label::Restricted}}};
+            .candidates = {{.index = 3, .name = "remote", .clearance = Label::Internal},
+                           {.index = 1, .name = "here", .clearance = Label::Restricted}}};
 }
 
 TEST(ChooseBackends, KeepsTheOperatorsOrder) {
@@ -43,7 +42,9 @@ TEST(ChooseBackends, WithoutAClearedBackendItRefuses) {
 TEST(ChooseBackends, AnOpenBreakerGoesLastAndNeverGainsClearance) {
     Route route = remote_then_local();
     route.candidates[0].breaker_open = true;
-    EXPECT_THAT(choose_backends(route, Label::Internal, "")->order, ElementsAre(1, 3));
+    const auto decision = choose_backends(route, Label::Internal, "nothing found");
+    EXPECT_THAT(decision->order, ElementsAre(1, 3));
+    EXPECT_EQ(decision->reason, "internal: nothing found; remote last (it keeps failing)");
     EXPECT_THAT(choose_backends(route, Label::Restricted, "")->order, ElementsAre(1));
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "router/next_try.h"
 #include "server/http_reply.h"
 
 namespace weir::server {
@@ -51,6 +52,11 @@ void Exchange::start(chat::ChatRequest request) {
     policy::StatedLabels labels = origin_.labels;
     labels.route = route_.label;
     request_ = gateway_.inspector.inspect(std::move(request), labels, verdict_);
+    on_cancelled_.emplace(cancelled_, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) {
+            self->strand_->post([self] { self->on_client_gone(); });
+        }
+    });
     strand_->dispatch([self = shared_from_this()] { self->route(); });
 }
 
@@ -61,7 +67,6 @@ void Exchange::route() {
         const Backend& backend = gateway_.backends[index];
         route.candidates.push_back({.index = index,
                                     .name = backend.config.name,
-                                    .local = backend.config.is_local(),
                                     .clearance = backend.config.clearance,
                                     .breaker_open = backend.breaker.is_open()});
     }
@@ -77,9 +82,21 @@ void Exchange::route() {
 void Exchange::attempt() {
     backend_ = decision_.order[next_];
     ++attempts_;
+    attempt_stop_ = std::stop_source();
+    if (cancelled_.stop_requested()) {
+        attempt_stop_.request_stop();
+    }
     Backend& backend = gateway_.backends[backend_];
     backend.chat->start(request_, std::make_shared<AttemptSink>(shared_from_this(), attempts_),
-                        cancelled_);
+                        attempt_stop_.get_token());
+}
+
+void Exchange::on_client_gone() {
+    attempt_stop_.request_stop();  // whoever is at work says Cancelled then
+    if (std::exchange(pausing_, false)) {
+        timer_->cancel();
+        refuse(make_error(ErrorCode::Cancelled, "the client went away"));
+    }
 }
 
 void Exchange::on_event(uint32_t attempt, chat::ChatEvent event) {
@@ -98,36 +115,46 @@ void Exchange::on_event(uint32_t attempt, chat::ChatEvent event) {
     pass_on(std::move(event));
 }
 
-void Exchange::on_attempt_failed(Error error) {
+void Exchange::on_attempt_failed(const Error& error) {
     Backend& backend = gateway_.backends[backend_];
-    const bool again = router::is_worth_another_try(error);
-    if (again) {
+    attempt_stop_.request_stop();  // it may still be talking
+    if (router::is_worth_another_try(error)) {
         backend.breaker.failed();
         // Not the message: an upstream's may quote what the client wrote.
         log(LogLevel::Warning, "request {}: {} failed: {} {}", request_->id, backend.config.name,
             name(error.code), error.reason);
     }
-    if (!again || cancelled_.stop_requested() || !try_again(error)) {
+    if (router::was_worked_on(error)) {
+        book_lost_work(error);
+    }
+    if (cancelled_.stop_requested() || !try_again(error)) {
         refuse(error);
     }
 }
 
-// The next backend at once; after the last one, the first again, after a pause, if the budget for
-// repetitions allows it.
+// The next backend at once; after the last one, the first again, after a pause, if that can help
+// and the budget for repetitions allows it.
 bool Exchange::try_again(const Error& error) {
+    const router::NextTry next = router::next_try(error);
+    if (next == router::NextTry::None || attempts_ >= router::kAttemptsMax) {
+        return false;
+    }
     if (next_ + 1 < decision_.order.size()) {
         ++next_;
-        decision_.reason += fmt::format("; {} failed", gateway_.backends[backend_].config.name);
+        decision_.reason += fmt::format("; {} {}", gateway_.backends[backend_].config.name,
+                                        router::is_worth_another_try(error) ? "failed" : "cannot");
         attempt();
         return true;
     }
-    if (attempts_ >= router::kAttemptsMax || error.reason == "insufficient_quota" ||
-        !gateway_.retries.spend()) {
+    if (next != router::NextTry::Any || !gateway_.retries.spend()) {
         return false;
     }
     next_ = 0;
-    timer_->start(router::retry_delay(error, attempts_ - 1, jitter()),
-                  [self = shared_from_this()] { self->attempt(); });
+    pausing_ = true;
+    timer_->start(router::retry_delay(error, attempts_ - 1, jitter()), [self = shared_from_this()] {
+        self->pausing_ = false;
+        self->attempt();
+    });
     return true;
 }
 
@@ -139,8 +166,12 @@ net::Headers Exchange::answer_headers() const {
         headers.add("x-weir-backend", gateway_.backends[backend_].config.name);
     }
     headers.add("x-weir-reason", decision_.order.empty() ? verdict_.reason : decision_.reason);
-    headers.add("x-weir-seed", std::to_string(static_cast<int64_t>(
-                                   request_->sampling.seed.value_or(request_->drawn_seed))));
+    // A provider never hears of the seed that was drawn here.
+    const bool is_local = !decision_.order.empty() && gateway_.backends[backend_].config.is_local();
+    if (request_->sampling.seed || is_local) {
+        headers.add("x-weir-seed", std::to_string(static_cast<int64_t>(
+                                       request_->sampling.seed.value_or(request_->drawn_seed))));
+    }
     return headers;
 }
 
@@ -163,9 +194,13 @@ void Exchange::note_usage(const chat::ChatEvent& event) {
     if (const auto* started = std::get_if<chat::Started>(&event)) {
         upstream_model_ = started->model;
     } else if (const auto* finished = std::get_if<chat::Finished>(&event)) {
-        seen_ = finished->usage.value_or(seen_);
-    } else if (!chat::is_last(event) && !std::holds_alternative<chat::ChoiceFinished>(event)) {
-        ++seen_.completion_tokens;  // a delta is about a token; better than nothing
+        usage_ = finished->usage;
+        if (!usage_) {
+            log(LogLevel::Warning, "request {}: {} does not say what it used; estimated",
+                request_->id, gateway_.backends[backend_].config.name);
+        }
+    } else {
+        estimate_.saw(event);
     }
 }
 
@@ -188,24 +223,42 @@ void Exchange::pass_on(chat::ChatEvent event) {
     }
 }
 
-ledger::Entry Exchange::entry_for(const chat::ChatEvent& last) const {
-    const Error* error = std::get_if<Error>(&last);
-    ledger::Entry entry{
-        .request_id = request_->id,
-        .time = gateway_.clock.wall(),
-        .key = origin_.key_name,
-        .route = route_.model,
-        .backend = answering_ ? gateway_.backends[backend_].config.name : std::string(),
-        .model = upstream_model_,
-        .label = verdict_.label,
-        .outcome = std::string(error == nullptr ? "ok" : name(error->code)),
-        .usage = seen_,
-        .price = answering_ ? gateway_.backends[backend_].config.price : ledger::Price{},
-        .latency = std::chrono::duration_cast<std::chrono::microseconds>(gateway_.clock.now() -
-                                                                         origin_.arrived)};
+ledger::Entry Exchange::entry_for(const Error* error, bool has_backend) const {
+    const BackendConfig* const backend =
+        has_backend ? &gateway_.backends[backend_].config : nullptr;
+    ledger::Entry entry{.request_id = request_->id,
+                        .time = gateway_.clock.wall(),
+                        .key = origin_.key_name,
+                        .route = route_.model,
+                        .backend = backend == nullptr ? std::string() : backend->name,
+                        .model = upstream_model_,
+                        .label = verdict_.label,
+                        .outcome = std::string(error == nullptr ? "ok" : name(error->code)),
+                        .usage = {},
+                        .price = backend == nullptr ? ledger::Price{} : backend->price,
+                        .latency = std::chrono::duration_cast<std::chrono::microseconds>(
+                            gateway_.clock.now() - origin_.arrived)};
+    if (backend != nullptr) {
+        const auto* const remote = std::get_if<RemoteSource>(&backend->source);
+        if (entry.model.empty() && remote != nullptr) {
+            entry.model = remote->model;  // it has not said what it calls it
+        }
+        entry.usage = usage_ ? *usage_ : estimate_.usage(*request_);
+    }
     const Result<ledger::PicoDollars> cost = ledger::cost_of(entry.usage, entry.price);
     entry.cost = cost.value_or(ledger::PicoDollars{INT64_MAX});
     return entry;
+}
+
+// A row of its own: the provider charges for an answer that is none, and the request goes on.
+void Exchange::book_lost_work(const Error& error) {
+    ledger::Entry entry = entry_for(&error, true);
+    gateway_.metrics.ended(entry);
+    gateway_.ledger->record(std::move(entry), [id = request_->id](const Result<void>& booked) {
+        if (!booked) {
+            log(LogLevel::Error, "request {}: lost work could not be booked", id);
+        }
+    });
 }
 
 // Books the request; what ends the answer is sent once that is committed.
@@ -213,21 +266,32 @@ void Exchange::end(chat::ChatEvent last) {
     if (std::exchange(ended_, true)) {
         return;
     }
-    Backend& backend = gateway_.backends[backend_];
     const Error* error = std::get_if<Error>(&last);
-    if (error == nullptr) {
-        backend.breaker.succeeded();
-    } else if (answering_ && router::is_worth_another_try(*error)) {
-        backend.breaker.failed();
+    if (answering_) {
+        router::Breaker& breaker = gateway_.backends[backend_].breaker;
+        if (error == nullptr) {
+            breaker.succeeded();
+        } else if (router::is_worth_another_try(*error)) {
+            breaker.failed();
+        }
     }
-    ledger::Entry entry = entry_for(last);
+    if (error != nullptr) {
+        attempt_stop_.request_stop();
+    }
+    // A provider that was stopped in the middle of a prompt has read it.
+    const bool was_reading = !answering_ && error != nullptr &&
+                             error->code == ErrorCode::Cancelled && attempts_ > 0 &&
+                             !gateway_.backends[backend_].config.is_local();
+    ledger::Entry entry = entry_for(error, answering_ || was_reading);
     gateway_.metrics.ended(entry);
-    const bool costs_nothing = entry.cost == ledger::PicoDollars{0};
-    gateway_.ledger->record(std::move(entry), [self = shared_from_this(), last = std::move(last),
-                                               costs_nothing](const Result<void>& booked) {
+    gateway_.ledger->record(std::move(entry), [self = shared_from_this(),
+                                               last = std::move(last)](const Result<void>& booked) {
         chat::ChatEvent sent = last;
-        if (!booked && !costs_nothing) {
-            sent = make_error(ErrorCode::Unavailable, "the answer could not be booked");
+        if (!booked) {
+            log(LogLevel::Error, "request {} could not be booked: {}", self->request_->id,
+                booked.error().message);
+            sent = make_error(ErrorCode::Unavailable, "the answer could not be booked")
+                       .with_reason("not_booked");
         }
         self->strand_->post([self, sent = std::move(sent)] { self->send_end(sent); });
     });

@@ -16,6 +16,7 @@ namespace weir::server {
 namespace {
 
 constexpr size_t kInlineBodyBytesMax = size_t{16} << 10;  // larger ones are read on the pool
+constexpr size_t kQueuedBytesMax = size_t{512} << 20;
 
 void reply_text(net::HttpResponder& responder, int status, std::string body) {
     responder.reply({.status = status,
@@ -116,7 +117,8 @@ net::HttpReply GatewayHandler::error_reply(int status, std::string_view why) {
 
 void GatewayHandler::handle(net::HttpRequest request, std::shared_ptr<net::HttpResponder> responder,
                             std::stop_token cancelled) {
-    Call call{std::move(request), std::move(responder), std::move(cancelled)};
+    Call call{std::move(request), std::move(responder), std::move(cancelled),
+              gateway_->clock.now()};
     if (call.request.method == "GET" && call.request.path == "/health") {
         reply_text(*call.responder, 200, "ok\n");
         return;
@@ -199,19 +201,25 @@ void GatewayHandler::complete(Call call, bool chat) {
         return;
     }
     const auto responder = call.responder;
-    const bool queued = gateway_->pool.post([this, call = std::move(call), chat]() mutable {
+    const size_t bytes = call.request.body.size();
+    bool queued = queued_bytes_.fetch_add(bytes) + bytes <= kQueuedBytesMax;
+    queued = queued && gateway_->pool.post([this, bytes, call = std::move(call), chat]() mutable {
+        queued_bytes_ -= bytes;
+        if (call.cancelled.stop_requested()) {
+            return;  // nobody waits for it
+        }
         if (const Result<void> begun = begin(call, chat); !begun) {
             call.responder->reply(server::error_reply(begun.error()));
         }
     });
     if (!queued) {
+        queued_bytes_ -= bytes;
         responder->reply(server::error_reply(
             make_error(ErrorCode::Overloaded, "too many large requests at once")));
     }
 }
 
 Result<void> GatewayHandler::begin(Call& call, bool chat) {
-    const Clock::TimePoint arrived = gateway_->clock.now();
     WEIR_TRY_ASSIGN(const auto header_label, stated_label(call.request.headers));
     WEIR_TRY_ASSIGN(chat::ChatRequest request,
                     chat ? api::parse_chat_request(call.request.body, {})
@@ -224,7 +232,7 @@ Result<void> GatewayHandler::begin(Call& call, bool chat) {
     request.drawn_seed = random_u64() >> 1;  // OpenAI's seeds are signed
     request.asked_at = local_time(gateway_->clock);
     request.tenant = call.key == nullptr ? "" : call.key->name;
-    Exchange::Origin origin{.key_name = request.tenant, .arrived = arrived};
+    Exchange::Origin origin{.key_name = request.tenant, .arrived = call.arrived};
     origin.labels.header = header_label;
     if (call.key != nullptr) {
         origin.labels.key = call.key->label;

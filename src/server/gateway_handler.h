@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -43,6 +44,7 @@ class GatewayHandler final : public net::HttpHandler {
         net::HttpRequest request;
         std::shared_ptr<net::HttpResponder> responder;
         std::stop_token cancelled;
+        Clock::TimePoint arrived;
         const ledger::ClientKey* key = nullptr;  // null: none configured
     };
 
@@ -58,6 +60,7 @@ class GatewayHandler final : public net::HttpHandler {
 
     std::shared_ptr<Gateway> gateway_;
     ServerActions actions_;
+    std::atomic<size_t> queued_bytes_ = 0;  // of bodies that wait for the pool
 };
 
 }  // namespace weir::server

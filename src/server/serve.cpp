@@ -140,7 +140,7 @@ void Server::make_gateway(std::unique_ptr<ledger::Ledger> ledger) {
         .routes = {},
         .retries = {},
         .metrics = {},
-        .pool = {1, 256},
+        .pool = {2, 256},
         .started = std::chrono::duration_cast<std::chrono::seconds>(clock.wall().time_since_epoch())
                        .count()});
     for (const RouteConfig& route : config.routes) {
@@ -263,10 +263,10 @@ void Server::shut_down() {
     std::promise<void> stopped;
     workers_->stop([&] { stopped.set_value(); });
     stopped.get_future().wait();
-    gateway_->ledger.reset();  // writes what is queued
     loop_.stop();
     loop_.join();
     http_.reset();
+    gateway_->ledger.reset();  // writes what is queued
     gateway_.reset();
     client_.reset();
     workers_.reset();

@@ -227,6 +227,15 @@ class FakeProvider:
         return self.reply(stream, 429, {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}},
                           "Retry-After: 0\r\n")
 
+    def do_long_wait(self, stream, request):
+        return self.reply(stream, 429, {"error": {"message": "slow down", "type": "requests"}}, "Retry-After: 30\r\n")
+
+    def do_wrong_key(self, stream, request):
+        return self.reply(stream, 401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}})
+
+    def do_broke_too(self, stream, request):
+        return self.do_broke(stream, request)
+
     def do_absurd_wait(self, stream, request):  # UP7
         return self.reply(stream, 429, {"error": {"message": "slow down", "type": "requests"}},
                           "Retry-After: -99999999999999999999\r\n")

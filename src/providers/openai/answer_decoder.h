@@ -45,7 +45,9 @@ class AnswerDecoder {
     struct CallState {
         uint32_t peer_index = 0;
         std::string id;
-        bool announced = false;  // its first event, with id and name, has gone out
+        // Given with its first event, which has id and name: calls are told in the order of their
+        // names, whatever the peer counts.
+        std::optional<uint32_t> index;
     };
     struct ChoiceState {
         bool finished = false;

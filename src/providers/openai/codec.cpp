@@ -19,12 +19,12 @@ constexpr uint64_t kHiddenCompletionTokens = 64;
 UsageBounds usage_bounds(const chat::ChatRequest& request) {
     UsageBounds bounds;
     const chat::SamplingParams& sampling = request.sampling;
+    const uint64_t each = std::max(sampling.choices, sampling.best_of.value_or(1));
+    const uint64_t prompts = chat::choice_count(request) / std::max(1u, sampling.choices);
     if (sampling.tokens_max) {
-        const uint64_t each = std::max(sampling.choices, sampling.best_of.value_or(1));
-        const uint64_t prompts = chat::choice_count(request) / std::max(1u, sampling.choices);
-        bounds.completion_tokens_max =
-            prompts * each * (uint64_t{*sampling.tokens_max} + kHiddenCompletionTokens);
+        bounds.completion_tokens_max = uint64_t{*sampling.tokens_max} + kHiddenCompletionTokens;
     }
+    bounds.completion_tokens_max *= prompts * each;
     return bounds;
 }
 

@@ -257,6 +257,10 @@ TEST(ToolCallDecode, CallsAreToldApartHoweverTheyAreNumbered) {
     EXPECT_EQ(calls_from({R"({"function":{"name":"f","arguments":"1"}})",
                           R"({"function":{"name":"g","arguments":"2"}})"}),
               " call0.0(call_7_0_0,f,1) call0.1(call_7_0_1,g,2)" + end);
+    // A number that never gets a name, before one that does.
+    EXPECT_EQ(calls_from({R"({"index":1})",
+                          R"({"index":0,"id":"a","function":{"name":"f","arguments":"1"}})"}),
+              " call0.0(a,f,1)" + end);
     // The id first, the name later.
     EXPECT_EQ(calls_from({R"({"index":0,"id":"a"})", R"({"index":0,"function":{"name":"f"}})"}),
               " call0.0(a,f,)" + end);

@@ -35,9 +35,9 @@ Result<AnswerDecoder::CallState*> AnswerDecoder::call_state(json::Fields& call, 
                                                       *peer_index, &CallState::peer_index)
                                   : choice.calls.rbegin();
     const bool begins_another = known == choice.calls.rend() ||
-                                (!id.empty() && !name.empty() && known->announced &&
+                                (!id.empty() && !name.empty() && known->index.has_value() &&
                                  !known->id.empty() && known->id != id) ||
-                                (!peer_index && !name.empty() && known->announced && id.empty());
+                                (!peer_index && !name.empty() && known->index.has_value() && id.empty());
     if (!begins_another) {
         return &*known;
     }
@@ -67,9 +67,8 @@ Result<void> AnswerDecoder::read_tool_call(json::Fields& call, uint32_t index, E
     }
     ChoiceState& choice = choices_[index];
     WEIR_TRY_ASSIGN(CallState * state, call_state(call, choice, id, name));
-    const auto own_index = static_cast<uint32_t>(state - choice.calls.data());
-    chat::ToolCallDelta delta{.choice = index, .index = own_index};
-    if (!state->announced) {
+    chat::ToolCallDelta delta{.choice = index};
+    if (!state->index) {
         if (!id.empty()) {
             state->id = std::move(id);
         }
@@ -79,15 +78,17 @@ Result<void> AnswerDecoder::read_tool_call(json::Fields& call, uint32_t index, E
                        : invalid_argument(call.path_of("function.name"), "{} is required",
                                           call.path_of("function.name"));
         }
+        state->index = static_cast<uint32_t>(std::ranges::count_if(
+            choice.calls, [](const CallState& other) { return other.index.has_value(); }));
         if (state->id.empty()) {
-            state->id = fmt::format("{}{}_{}", expected_.call_id_prefix, index, own_index);
+            state->id = fmt::format("{}{}_{}", expected_.call_id_prefix, index, *state->index);
         }
-        state->announced = true;
         delta.id = state->id;
         delta.name = std::move(name);
     } else if (arguments.empty()) {
         return {};
     }
+    delta.index = *state->index;
     delta.arguments = std::move(arguments);
     events.emplace_back(std::move(delta));
     return {};

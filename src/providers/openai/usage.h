@@ -8,10 +8,10 @@
 
 namespace weir::providers {
 
-// More than this a request cannot have used.
+// More than this a request cannot have used; by default, what no model reads or writes.
 struct UsageBounds {
-    uint64_t prompt_tokens_max = uint64_t{1} << 40;
-    uint64_t completion_tokens_max = uint64_t{1} << 40;
+    uint64_t prompt_tokens_max = uint64_t{1} << 24;
+    uint64_t completion_tokens_max = uint64_t{1} << 20;
 };
 
 // A `usage` object, checked (UP10): nothing if a count is missing, negative, no whole number, above
