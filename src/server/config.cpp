@@ -1,246 +1,268 @@
 #include "server/config.h"
 
+#include <arpa/inet.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 
 #include "base/file.h"
-#include "json/fields.h"
+#include "server/config_files.h"
+#include "server/config_table.h"
 #include "server/toml_to_json.h"
 
 namespace weir::server {
 namespace {
 
-using json::Fields;
 using json::in_range;
 
 constexpr size_t kFileBytesMax = size_t{1} << 20;
 constexpr size_t kNameBytesMax = 128;
 
-Result<void> read_label(Fields& fields, std::string_view key, std::optional<chat::Label>& out) {
+Result<void> read_label(ConfigTable& table, std::string_view key, std::optional<chat::Label>& out) {
     std::optional<std::string> text;
-    WEIR_TRY(fields.read(key, text));
+    WEIR_TRY(table.read(key, text));
     if (text) {
         out = chat::label_from(*text);
         if (!out) {
-            return invalid_argument(fields.path_of(key),
-                                    "{} must be public, internal, confidential or restricted",
-                                    fields.path_of(key));
+            return table.refuse(key, "must be public, internal, confidential or restricted");
         }
     }
     return {};
 }
 
 template <typename Duration>
-Result<void> read_duration(Fields& fields, std::string_view key, int64_t max, Duration& out) {
+Result<void> read_duration(ConfigTable& table, std::string_view key, int64_t max, Duration& out) {
     std::optional<int64_t> count;
-    WEIR_TRY(fields.read(key, in_range<int64_t>(0, max), count));
+    WEIR_TRY(table.read(key, in_range<int64_t>(0, max), count));
     if (count) {
         out = Duration(*count);
     }
     return {};
 }
 
-Result<std::string> read_name(Fields& fields, std::string_view key) {
-    WEIR_TRY_ASSIGN(std::string name, fields.require_string(key));
-    const bool printable = std::all_of(name.begin(), name.end(), [](char c) {
-        return static_cast<unsigned char>(c) > 0x20 && c != '"' && c != 0x7F;
-    });
-    if (name.empty() || name.size() > kNameBytesMax || !printable) {
-        return invalid_argument(fields.path_of(key), "{} must have 1 to {} visible characters",
-                                fields.path_of(key), kNameBytesMax);
+bool is_name(std::string_view text) {
+    return !text.empty() && text.size() <= kNameBytesMax &&
+           std::all_of(text.begin(), text.end(), [](char c) {
+               return static_cast<unsigned char>(c) > 0x20 && c != '"' && c != 0x7F;
+           });
+}
+
+Result<std::string> read_name(ConfigTable& table, std::string_view key) {
+    WEIR_TRY_ASSIGN(std::string name, table.require_string(key));
+    if (!is_name(name)) {
+        return table.refuse(key, "must have 1 to {} visible characters", kNameBytesMax);
     }
     return name;
 }
 
-// "127.0.0.1:8080" or "[::1]:8080".
-Result<void> read_listen(Fields& fields, Config& config) {
+Result<void> read_path(ConfigTable& table, std::string_view key,
+                       const std::filesystem::path& folder, std::string& out) {
     std::optional<std::string> text;
-    WEIR_TRY(fields.read("listen", text));
-    if (!text) {
-        return {};
+    WEIR_TRY(table.read(key, text));
+    if (text && text->empty()) {
+        return table.refuse(key, "must not be empty (leave it out)");
     }
-    const size_t colon = text->rfind(':');
-    std::string_view address = std::string_view(*text).substr(0, colon);
-    if (address.size() > 2 && address.front() == '[' && address.back() == ']') {
-        address = address.substr(1, address.size() - 2);
-    }
-    const std::string_view port =
-        colon == std::string::npos ? std::string_view() : std::string_view(*text).substr(colon + 1);
-    const auto [end, error] =
-        std::from_chars(port.data(), port.data() + port.size(), config.listen_port);
-    if (address.empty() || port.empty() || error != std::errc() ||
-        end != port.data() + port.size()) {
-        return invalid_argument(fields.path_of("listen"), "{} must be ADDRESS:PORT",
-                                fields.path_of("listen"));
-    }
-    config.listen_address = address;
+    out = text ? resolved_path(*text, folder) : out;
     return {};
 }
 
-Result<void> read_server(Fields fields, Config& config) {
-    WEIR_TRY(read_listen(fields, config));
-    WEIR_TRY(fields.read("tls_certificate_file", config.tls_certificate_file));
-    WEIR_TRY(fields.read("tls_key_file", config.tls_key_file));
-    WEIR_TRY(read_duration(fields, "drain_seconds", 3600, config.drain_max));
-    WEIR_TRY(read_duration(fields, "idle_unload_seconds", 1 << 30, config.idle_unload));
-    std::optional<std::string> budget;
-    WEIR_TRY(fields.read("memory_budget", budget));
-    if (budget) {
-        auto bytes = parse_bytes(*budget);
-        if (!bytes) {
-            return std::unexpected(
-                std::move(bytes).error().with_field(fields.path_of("memory_budget")));
-        }
-        config.memory_budget_bytes = *bytes;
+Result<void> read_listen(ConfigTable& table, Config& config) {
+    std::optional<std::string> text;
+    WEIR_TRY(table.read("listen", text));
+    if (text) {
+        WEIR_TRY_ASSIGN(const ListenAddress listen, table.checked("listen", parse_listen(*text)));
+        config.listen_address = listen.address;
+        config.listen_port = listen.port;
     }
-    WEIR_TRY_ASSIGN(const json::Array* hosts, fields.array("allowed_hosts"));
+    return {};
+}
+
+Result<void> read_server(ConfigTable table, const std::filesystem::path& folder, Config& config) {
+    WEIR_TRY(read_listen(table, config));
+    WEIR_TRY(read_path(table, "tls_certificate_file", folder, config.tls_certificate_file));
+    WEIR_TRY(read_path(table, "tls_key_file", folder, config.tls_key_file));
+    WEIR_TRY(read_duration(table, "drain_seconds", 3600, config.drain_max));
+    WEIR_TRY(read_duration(table, "idle_unload_seconds", 1 << 30, config.idle_unload));
+    std::optional<std::string> budget;
+    WEIR_TRY(table.read("memory_budget", budget));
+    if (budget) {
+        WEIR_TRY_ASSIGN(config.memory_budget_bytes,
+                        table.checked("memory_budget", parse_bytes(*budget)));
+    }
+    WEIR_TRY_ASSIGN(const json::Array* hosts, table.array("allowed_hosts"));
     for (size_t i = 0; hosts != nullptr && i < hosts->size(); ++i) {
         const std::string* host = hosts->at(i).if_string();
         if (host == nullptr) {
-            return invalid_argument(fields.path_of("allowed_hosts"), "{} must hold strings",
-                                    fields.path_of("allowed_hosts"));
+            return table.refuse("allowed_hosts", "must hold strings");
         }
         config.allowed_hosts.push_back(*host);
     }
-    return fields.refuse_unknown();
-}
-
-Result<ledger::Rate> read_rate(Fields& fields, std::string_view key) {
-    WEIR_TRY_ASSIGN(const std::string text, fields.require_string(key));
-    auto rate = ledger::rate_from_dollars_per_million(text);
-    if (!rate) {
-        return std::unexpected(std::move(rate).error().with_field(fields.path_of(key)));
+    WEIR_TRY(table.refuse_unknown());
+    if (config.tls_certificate_file.empty() != config.tls_key_file.empty()) {
+        return table.refuse("tls_key_file", "and tls_certificate_file go together");
     }
-    return rate;
+    return {};
 }
 
-Result<ledger::Price> read_price(Fields& backend) {
+Result<ledger::Rate> read_rate(ConfigTable& table, std::string_view key) {
+    WEIR_TRY_ASSIGN(const std::string text, table.require_string(key));
+    return table.checked(key, ledger::rate_from_dollars_per_million(text));
+}
+
+Result<ledger::Price> read_price(ConfigTable& backend) {
     ledger::Price price;
-    WEIR_TRY_ASSIGN(const json::Object* table, backend.object("price"));
-    if (table == nullptr) {
+    WEIR_TRY_ASSIGN(auto table, backend.table("price"));
+    if (!table) {
         return price;
     }
-    Fields fields(*table, backend.path_of("price"));
-    WEIR_TRY_ASSIGN(price.input, read_rate(fields, "input"));
-    WEIR_TRY_ASSIGN(price.output, read_rate(fields, "output"));
-    if (fields.get("cached") != nullptr) {
-        WEIR_TRY_ASSIGN(price.cached, read_rate(fields, "cached"));
+    WEIR_TRY_ASSIGN(price.input, read_rate(*table, "input"));
+    WEIR_TRY_ASSIGN(price.output, read_rate(*table, "output"));
+    std::optional<std::string> cached;
+    WEIR_TRY(table->read("cached", cached));
+    if (cached) {
+        WEIR_TRY_ASSIGN(price.cached, read_rate(*table, "cached"));
     }
-    WEIR_TRY(fields.refuse_unknown());
+    WEIR_TRY(table->refuse_unknown());
     return price;
 }
 
-Result<ModelSource> read_model(Fields& fields) {
+Result<ModelSource> read_model(ConfigTable& table, const std::filesystem::path& folder) {
     ModelSource model;
-    WEIR_TRY(fields.read("path", model.path));
-    WEIR_TRY(fields.read("context_tokens", in_range(1u, 1u << 24), model.context_tokens));
-    WEIR_TRY(fields.read("cache_tokens", in_range(1u, 1u << 28), model.cache_tokens));
-    WEIR_TRY(fields.read("threads", in_range(1u, 1024u), model.threads));
+    WEIR_TRY(read_path(table, "path", folder, model.path));
+    WEIR_TRY(table.read("context_tokens", in_range(1u, kContextTokensMax), model.context_tokens));
+    WEIR_TRY(table.read("cache_tokens", in_range(1u, kCacheTokensMax), model.cache_tokens));
+    WEIR_TRY(table.read("threads", in_range(1u, kThreadsMax), model.threads));
     return model;
 }
 
-Result<RemoteSource> read_remote(Fields& fields) {
-    RemoteSource remote;
-    WEIR_TRY_ASSIGN(const std::string url, fields.require_string("base_url"));
-    auto parsed = net::parse_base_url(url);
-    if (!parsed) {
-        return std::unexpected(std::move(parsed).error().with_field(fields.path_of("base_url")));
+bool is_this_machine(const std::string& host) {
+    in_addr v4{};
+    in6_addr v6{};
+    return host == "localhost" ||
+           (::inet_pton(AF_INET, host.c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
+           (::inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
+}
+
+// The URL itself is never shown: people paste keys into it.
+Result<net::BaseUrl> read_base_url(ConfigTable& table) {
+    WEIR_TRY_ASSIGN(const std::string text, table.require_string("base_url"));
+    const size_t scheme_end = text.find("://");
+    const size_t authority = scheme_end == std::string::npos ? 0 : scheme_end + 3;
+    if (text.substr(authority, text.find('/', authority) - authority).contains('@')) {
+        return table.refuse("base_url",
+                            "must not hold credentials: a key goes into the environment variable "
+                            "that api_key_env names");
     }
-    remote.base_url = *std::move(parsed);
-    WEIR_TRY_ASSIGN(remote.model, fields.require_string("model"));
-    WEIR_TRY(fields.read("api_key_env", remote.api_key_env));
-    WEIR_TRY(fields.read("ca_file", remote.ca_file));
-    WEIR_TRY(fields.read("speaks_extensions", remote.speaks_extensions));
+    WEIR_TRY_ASSIGN(net::BaseUrl url, table.checked("base_url", net::parse_base_url(text)));
+    bool allow_plain_http = false;
+    WEIR_TRY(table.read("allow_plain_http", allow_plain_http));
+    if (url.origin.scheme == net::Scheme::Http && !is_this_machine(url.origin.host) &&
+        !allow_plain_http) {
+        return table.refuse("base_url",
+                            "is http:// to another machine: prompts and key would travel in clear "
+                            "(use https://, or say allow_plain_http = true)");
+    }
+    return url;
+}
+
+Result<RemoteSource> read_remote(ConfigTable& table, const std::filesystem::path& folder) {
+    RemoteSource remote;
+    WEIR_TRY_ASSIGN(remote.base_url, read_base_url(table));
+    WEIR_TRY_ASSIGN(remote.model, table.require_string("model"));
+    WEIR_TRY(table.read("api_key_env", remote.api_key_env));
+    WEIR_TRY(read_path(table, "ca_file", folder, remote.ca_file));
+    WEIR_TRY(table.read("speaks_extensions", remote.speaks_extensions));
     constexpr int64_t kHourMs = 3'600'000;
-    WEIR_TRY(read_duration(fields, "connect_ms", kHourMs, remote.connect_max));
-    WEIR_TRY(read_duration(fields, "first_byte_ms", kHourMs, remote.first_byte_max));
-    WEIR_TRY(read_duration(fields, "between_bytes_ms", kHourMs, remote.between_bytes_max));
-    WEIR_TRY(read_duration(fields, "total_ms", 24 * kHourMs, remote.total_max));
+    WEIR_TRY(read_duration(table, "connect_ms", kHourMs, remote.connect_max));
+    WEIR_TRY(read_duration(table, "first_byte_ms", kHourMs, remote.first_byte_max));
+    WEIR_TRY(read_duration(table, "between_bytes_ms", kHourMs, remote.between_bytes_max));
+    WEIR_TRY(read_duration(table, "total_ms", 24 * kHourMs, remote.total_max));
     return remote;
 }
 
-Result<BackendConfig> read_backend(Fields fields) {
+Result<BackendConfig> read_backend(ConfigTable table, const std::filesystem::path& folder) {
     BackendConfig backend;
-    WEIR_TRY_ASSIGN(backend.name, read_name(fields, "name"));
-    WEIR_TRY_ASSIGN(const std::string kind, fields.require_string("kind"));
+    WEIR_TRY_ASSIGN(backend.name, read_name(table, "name"));
+    WEIR_TRY_ASSIGN(const std::string kind, table.require_string("kind"));
     if (kind == "model") {
         backend.clearance = chat::Label::Restricted;
-        WEIR_TRY_ASSIGN(backend.source, read_model(fields));
+        WEIR_TRY_ASSIGN(backend.source, read_model(table, folder));
     } else if (kind == "openai") {
-        WEIR_TRY_ASSIGN(backend.source, read_remote(fields));
+        WEIR_TRY_ASSIGN(backend.source, read_remote(table, folder));
     } else {
-        return invalid_argument(fields.path_of("kind"), "{} must be \"model\" or \"openai\"",
-                                fields.path_of("kind"));
+        return table.refuse("kind", "must be \"model\" or \"openai\"");
     }
     std::optional<chat::Label> clearance;
-    WEIR_TRY(read_label(fields, "clearance", clearance));
+    WEIR_TRY(read_label(table, "clearance", clearance));
     backend.clearance = clearance.value_or(backend.clearance);
-    WEIR_TRY_ASSIGN(backend.price, read_price(fields));
-    WEIR_TRY(fields.refuse_unknown());
+    WEIR_TRY_ASSIGN(backend.price, read_price(table));
+    WEIR_TRY(table.refuse_unknown());
     return backend;
 }
 
-Result<RouteConfig> read_route(Fields fields, const std::vector<BackendConfig>& backends) {
+Result<RouteConfig> read_route(ConfigTable table, const std::vector<BackendConfig>& backends) {
     RouteConfig route;
-    WEIR_TRY_ASSIGN(route.model, read_name(fields, "model"));
-    WEIR_TRY(read_label(fields, "label", route.label));
-    WEIR_TRY_ASSIGN(const json::Array* names, fields.require_array("backends"));
+    WEIR_TRY_ASSIGN(route.model, read_name(table, "model"));
+    WEIR_TRY(read_label(table, "label", route.label));
+    WEIR_TRY_ASSIGN(const json::Array* names, table.require_array("backends"));
     for (const json::Value& entry : *names) {
         const std::string* name = entry.if_string();
         const auto found = std::find_if(backends.begin(), backends.end(), [&](const auto& known) {
             return name != nullptr && known.name == *name;
         });
         if (found == backends.end()) {
-            return invalid_argument(fields.path_of("backends"), "{} names no backend: {}",
-                                    fields.path_of("backends"),
-                                    name == nullptr ? "(not a string)" : *name);
+            return table.refuse("backends", "names no backend: {}",
+                                name == nullptr ? "(not a string)" : *name);
         }
         route.backends.push_back(static_cast<size_t>(found - backends.begin()));
     }
     if (route.backends.empty()) {
-        return invalid_argument(fields.path_of("backends"), "{} must name a backend",
-                                fields.path_of("backends"));
+        return table.refuse("backends", "must name a backend");
     }
-    WEIR_TRY(fields.refuse_unknown());
+    WEIR_TRY(table.refuse_unknown());
     return route;
 }
 
-Result<ledger::ClientKey> read_key(Fields fields) {
+Result<ledger::ClientKey> read_key(ConfigTable table) {
     ledger::ClientKey key;
-    WEIR_TRY_ASSIGN(key.name, read_name(fields, "name"));
-    WEIR_TRY_ASSIGN(const std::string hash, fields.require_string("sha256"));
-    auto digest = ledger::sha256_from_hex(hash);
-    if (!digest) {
-        return std::unexpected(std::move(digest).error().with_field(fields.path_of("sha256")));
-    }
-    key.hash = *digest;
+    WEIR_TRY_ASSIGN(key.name, read_name(table, "name"));
+    WEIR_TRY_ASSIGN(const std::string hash, table.require_string("sha256"));
+    WEIR_TRY_ASSIGN(key.hash, table.checked("sha256", ledger::sha256_from_hex(hash)));
     std::optional<chat::Label> label;
-    WEIR_TRY(read_label(fields, "label", label));
+    WEIR_TRY(read_label(table, "label", label));
     key.label = label.value_or(key.label);
-    WEIR_TRY(fields.refuse_unknown());
+    WEIR_TRY(table.refuse_unknown());
     return key;
 }
 
-// Calls `read` with a Fields over each table of the array `name`.
-template <typename Read>
-Result<void> for_each_table(Fields& root, std::string_view name, Read read) {
-    WEIR_TRY_ASSIGN(const json::Array* tables, root.array(name));
-    for (size_t i = 0; tables != nullptr && i < tables->size(); ++i) {
-        WEIR_TRY_ASSIGN(Fields fields, Fields::of(tables->at(i), fmt::format("{}[{}]", name, i)));
-        WEIR_TRY(read(std::move(fields)));
+// Refuses two items with the same `of(item)`, under the key `key` of the array `where`.
+template <typename Item, typename Of>
+Result<void> refuse_twice(const std::vector<Item>& items, std::string_view where,
+                          std::string_view key, Of of) {
+    for (size_t i = 0; i < items.size(); ++i) {
+        for (size_t j = 0; j < i; ++j) {
+            if (of(items[i]) == of(items[j])) {
+                const std::string path = fmt::format("{}[{}].{}", where, i, key);
+                return invalid_argument(path,
+                                        "{} is there twice: the {} before it that has it is "
+                                        "number {}",
+                                        path, where, j + 1);
+            }
+        }
     }
     return {};
 }
 
-template <typename Item, typename NameOf>
-Result<void> refuse_twice(const std::vector<Item>& items, std::string_view where, NameOf name_of) {
-    for (size_t i = 0; i < items.size(); ++i) {
+// Of two keys with one hash only one could count, and its label would be the other's surprise.
+Result<void> refuse_same_secret(const std::vector<ledger::ClientKey>& keys) {
+    for (size_t i = 0; i < keys.size(); ++i) {
         for (size_t j = 0; j < i; ++j) {
-            if (name_of(items[i]) == name_of(items[j])) {
-                return invalid_argument(fmt::format("{}[{}]", where, i),
-                                        "{}[{}]: \"{}\" is there twice", where, i,
-                                        name_of(items[i]));
+            if (keys[i].hash == keys[j].hash) {
+                const std::string path = fmt::format("key[{}].sha256", i);
+                return invalid_argument(path, "{} is also that of key \"{}\": give each its own",
+                                        path, keys[j].name);
             }
         }
     }
@@ -249,27 +271,90 @@ Result<void> refuse_twice(const std::vector<Item>& items, std::string_view where
 
 void add_own_routes(Config& config) {
     for (size_t i = 0; i < config.backends.size(); ++i) {
-        const std::string& name = config.backends[i].name;
-        const bool present = std::any_of(config.routes.begin(), config.routes.end(),
-                                         [&](const auto& route) { return route.model == name; });
-        if (!present) {
-            config.routes.push_back({.model = name, .backends = {i}});
-        }
+        config.routes.push_back({.model = config.backends[i].name, .backends = {i}});
     }
 }
 
 Result<void> check_whole(const Config& config) {
-    WEIR_TRY(refuse_twice(config.backends, "backend",
+    WEIR_TRY(refuse_twice(config.backends, "backend", "name",
                           [](const auto& item) { return std::string_view(item.name); }));
-    WEIR_TRY(refuse_twice(config.routes, "route",
+    WEIR_TRY(refuse_twice(config.routes, "route", "model",
                           [](const auto& item) { return std::string_view(item.model); }));
-    WEIR_TRY(refuse_twice(config.keys, "key",
+    WEIR_TRY(refuse_twice(config.keys, "key", "name",
                           [](const auto& item) { return std::string_view(item.name); }));
-    if (config.tls_certificate_file.empty() != config.tls_key_file.empty()) {
-        return invalid_argument("server.tls_key_file",
-                                "tls_certificate_file and tls_key_file go together");
+    return refuse_same_secret(config.keys);
+}
+
+Result<Config> read_config(ConfigTable root, const std::filesystem::path& folder) {
+    Config config;
+    WEIR_TRY_ASSIGN(auto server, root.table("server"));
+    if (server) {
+        WEIR_TRY(read_server(*std::move(server), folder, config));
     }
-    return {};
+    WEIR_TRY_ASSIGN(auto policy, root.table("policy"));
+    if (policy) {
+        WEIR_TRY(read_duration(*policy, "scan_deadline_ms", 60'000, config.scan_deadline));
+        WEIR_TRY(policy->refuse_unknown());
+    }
+    WEIR_TRY(root.for_each_table("backend", [&](ConfigTable table) -> Result<void> {
+        WEIR_TRY_ASSIGN(config.backends.emplace_back(), read_backend(std::move(table), folder));
+        return {};
+    }));
+    if (config.backends.empty()) {
+        config.backends = default_config().backends;
+    }
+    WEIR_TRY(root.for_each_table("route", [&](ConfigTable table) -> Result<void> {
+        WEIR_TRY_ASSIGN(config.routes.emplace_back(),
+                        read_route(std::move(table), config.backends));
+        return {};
+    }));
+    WEIR_TRY(root.for_each_table("key", [&](ConfigTable table) -> Result<void> {
+        WEIR_TRY_ASSIGN(config.keys.emplace_back(), read_key(std::move(table)));
+        return {};
+    }));
+    WEIR_TRY(root.refuse_unknown());
+    WEIR_TRY(check_whole(config));
+    if (config.routes.empty()) {
+        add_own_routes(config);
+    }
+    return config;
+}
+
+// The name that people know "backend[1]" by: backend "rented". Absent: it has none to show.
+std::optional<std::string> readable_table(const json::Value& tree, std::string_view path) {
+    const size_t open = path.find('[');
+    if (open == std::string_view::npos) {
+        return std::nullopt;
+    }
+    const std::string_view array = path.substr(0, open);
+    size_t index = 0;
+    std::from_chars(path.data() + open + 1, path.data() + path.size(), index);
+    const json::Value* items = tree.if_object()->find(array);
+    if (items == nullptr || items->if_array() == nullptr || index >= items->if_array()->size()) {
+        return std::nullopt;
+    }
+    const json::Object* table = items->if_array()->at(index).if_object();
+    const json::Value* named =
+        table == nullptr ? nullptr : table->find(array == "route" ? "model" : "name");
+    const std::string* name = named == nullptr ? nullptr : named->if_string();
+    if (name == nullptr || !is_name(*name)) {
+        return std::nullopt;
+    }
+    return fmt::format("{} \"{}\"", array, *name);
+}
+
+// "backend[1].price.input is …" as: line 12: backend "rented": price.input is …
+Error readable(Error error, const TomlDocument& document) {
+    const std::string& path = error.field;
+    const size_t inner = path.find("].");
+    const auto table = readable_table(document.tree(), path);
+    if (table && inner != std::string::npos && error.message.starts_with(path)) {
+        error.message = fmt::format("{}: {}", *table, error.message.substr(inner + 2));
+    }
+    if (const auto line = document.line_of(path)) {
+        error.message = fmt::format("line {}: {}", *line, error.message);
+    }
+    return error;
 }
 
 }  // namespace
@@ -296,6 +381,32 @@ Result<uint64_t> parse_bytes(std::string_view text) {
     return count * unit;
 }
 
+Result<ListenAddress> parse_listen(std::string_view text) {
+    const auto refuse = [] {
+        return fail(ErrorCode::InvalidArgument,
+                    "not ADDRESS:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080");
+    };
+    const size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos) {
+        return refuse();
+    }
+    std::string host(text.substr(0, colon));
+    const std::string_view port = text.substr(colon + 1);
+    ListenAddress out;
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+    if (port.empty() || error != std::errc() || end != port.data() + port.size()) {
+        return refuse();
+    }
+    const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    out.address = bracketed ? host.substr(1, host.size() - 2) : host;
+    out.address = out.address == "localhost" ? "127.0.0.1" : out.address;
+    in6_addr ignored{};
+    if (::inet_pton(bracketed ? AF_INET6 : AF_INET, out.address.c_str(), &ignored) != 1) {
+        return refuse();
+    }
+    return out;
+}
+
 Config default_config() {
     Config config;
     config.backends.push_back({.name = std::string(kEmbeddedModelName),
@@ -305,46 +416,23 @@ Config default_config() {
     return config;
 }
 
-Result<Config> parse_config(std::string_view toml) {
-    WEIR_TRY_ASSIGN(const json::Value tree, toml_to_json(toml));
-    WEIR_TRY_ASSIGN(Fields root, Fields::of(tree, ""));
-    Config config;
-    if (const json::Value* server = root.get("server")) {
-        WEIR_TRY_ASSIGN(Fields fields, Fields::of(*server, "server"));
-        WEIR_TRY(read_server(std::move(fields), config));
+Result<Config> parse_config(std::string_view toml, const ParseOptions& options) {
+    WEIR_TRY_ASSIGN(const TomlDocument document, TomlDocument::parse(toml));
+    WEIR_TRY_ASSIGN(auto root, ConfigTable::of(document.tree(), "", options.keys_read));
+    Result<Config> config = read_config(std::move(root), options.folder);
+    if (!config) {
+        return std::unexpected(readable(std::move(config).error(), document));
     }
-    if (const json::Value* policy = root.get("policy")) {
-        WEIR_TRY_ASSIGN(Fields fields, Fields::of(*policy, "policy"));
-        WEIR_TRY(read_duration(fields, "scan_deadline_ms", 60'000, config.scan_deadline));
-        WEIR_TRY(fields.refuse_unknown());
-    }
-    WEIR_TRY(for_each_table(root, "backend", [&](Fields fields) -> Result<void> {
-        WEIR_TRY_ASSIGN(config.backends.emplace_back(), read_backend(std::move(fields)));
-        return {};
-    }));
-    if (config.backends.empty()) {
-        config.backends = default_config().backends;
-    }
-    WEIR_TRY(for_each_table(root, "route", [&](Fields fields) -> Result<void> {
-        WEIR_TRY_ASSIGN(config.routes.emplace_back(),
-                        read_route(std::move(fields), config.backends));
-        return {};
-    }));
-    WEIR_TRY(for_each_table(root, "key", [&](Fields fields) -> Result<void> {
-        WEIR_TRY_ASSIGN(config.keys.emplace_back(), read_key(std::move(fields)));
-        return {};
-    }));
-    WEIR_TRY(root.refuse_unknown());
-    WEIR_TRY(check_whole(config));
-    add_own_routes(config);
     return config;
 }
 
 Result<Config> load_config(const std::filesystem::path& path) {
+    WEIR_TRY(check_readable(path, FileKind::File));
     WEIR_TRY_ASSIGN(const std::string text, read_file(path, kFileBytesMax));
-    Result<Config> config = parse_config(text);
+    Result<Config> config =
+        parse_config(text, {.folder = std::filesystem::absolute(path).parent_path()});
     if (!config) {
-        return std::unexpected(std::move(config).error().with_context(path.filename().string()));
+        return std::unexpected(std::move(config).error().with_context(path.string()));
     }
     return config;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -75,15 +76,43 @@ struct Config {
 // The embedded model alone, under the name "weir-tiny".
 Config default_config();
 
-// Reads a configuration file. Unknown keys, values out of range, names used twice, routes to
-// backends that do not exist are refused, each by the key's path. Every backend can also be asked
-// for by its own name, unless a route has it.
-Result<Config> parse_config(std::string_view toml);
+struct ParseOptions {
+    std::filesystem::path folder;  // where relative paths start; empty: they stay as they are
+    // Set: gets every key that is looked for, as "backend.price.input".
+    std::set<std::string>* keys_read = nullptr;
+};
+
+// Reads a configuration. Unknown keys, values out of range, names and client keys used twice,
+// routes to backends that do not exist, plain HTTP to other machines are refused; the error names
+// the line, the table and the key, its `field` is the key's path ("backend[0].path").
+//
+// Without any route each backend can be asked for by its own name. With one, what routes name is
+// all there is: a backend's own name would lead past the label that its route demands.
+Result<Config> parse_config(std::string_view toml, const ParseOptions& options = {});
+
+// The same of a file; relative paths in it start at its folder, "~/" is the home folder.
 Result<Config> load_config(const std::filesystem::path& path);
+
+// Whether the files that the configuration names are there and can be read: models, certificates,
+// keys. Looks at no content. Errors name backend and full path.
+Result<void> check_files(const Config& config);
+
+struct ListenAddress {
+    std::string address;  // an IP address, without brackets
+    uint16_t port = 0;
+};
+
+// "127.0.0.1:8080", "[::1]:8080" or "localhost:8080", which is 127.0.0.1. Errors: InvalidArgument.
+Result<ListenAddress> parse_listen(std::string_view text);
 
 // "8GiB", "512MiB", "100000" (bytes). Errors: InvalidArgument.
 Result<uint64_t> parse_bytes(std::string_view text);
 
 inline constexpr std::string_view kEmbeddedModelName = "weir-tiny";
+
+// The bounds of what a model is run with, in the configuration and on the command line.
+inline constexpr uint32_t kThreadsMax = 1024;
+inline constexpr uint32_t kContextTokensMax = 1u << 24;
+inline constexpr uint32_t kCacheTokensMax = 1u << 28;
 
 }  // namespace weir::server

@@ -1,38 +1,45 @@
 #include "server/toml_to_json.h"
 
+#include "base/utf8.h"
+
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
 namespace weir::server {
 namespace {
 
-Result<json::Value> convert(const toml::node& node);
+constexpr uint32_t kDepthMax = 16;
 
-Result<json::Value> convert_table(const toml::table& table) {
+Result<json::Value> convert(const toml::node& node, uint32_t depth);
+
+Result<json::Value> convert_table(const toml::table& table, uint32_t depth) {
     json::Object object;
     for (const auto& [key, child] : table) {
-        WEIR_TRY_ASSIGN(json::Value value, convert(child));
+        WEIR_TRY_ASSIGN(json::Value value, convert(child, depth + 1));
         object.set(std::string(key.str()), std::move(value));
     }
     return json::Value(std::move(object));
 }
 
-Result<json::Value> convert_array(const toml::array& array) {
+Result<json::Value> convert_array(const toml::array& array, uint32_t depth) {
     json::Array items;
     for (const toml::node& child : array) {
-        WEIR_TRY_ASSIGN(json::Value value, convert(child));
+        WEIR_TRY_ASSIGN(json::Value value, convert(child, depth + 1));
         items.push_back(std::move(value));
     }
     return json::Value(std::move(items));
 }
 
-// Recursion is bounded: toml++ refuses nesting deeper than 256.
-Result<json::Value> convert(const toml::node& node) {
+Result<json::Value> convert(const toml::node& node, uint32_t depth) {
+    if (depth > kDepthMax) {
+        return fail(ErrorCode::InvalidArgument, "line {}: nested deeper than {} levels",
+                    node.source().begin.line, kDepthMax);
+    }
     if (const auto* table = node.as_table()) {
-        return convert_table(*table);
+        return convert_table(*table, depth);
     }
     if (const auto* array = node.as_array()) {
-        return convert_array(*array);
+        return convert_array(*array, depth);
     }
     if (const auto* text = node.as_string()) {
         return json::Value(text->get());
@@ -52,13 +59,39 @@ Result<json::Value> convert(const toml::node& node) {
 
 }  // namespace
 
-Result<json::Value> toml_to_json(std::string_view text) {
-    const toml::parse_result parsed = toml::parse(text);
+struct TomlDocument::Parsed {
+    toml::table table;
+};
+
+TomlDocument::TomlDocument(std::unique_ptr<const Parsed> parsed, json::Value tree)
+    : parsed_(std::move(parsed)), tree_(std::move(tree)) {}
+TomlDocument::TomlDocument(TomlDocument&&) noexcept = default;
+TomlDocument& TomlDocument::operator=(TomlDocument&&) noexcept = default;
+TomlDocument::~TomlDocument() = default;
+
+Result<TomlDocument> TomlDocument::parse(std::string_view text) {
+    if (!utf8::is_valid(text)) {  // the library asserts on some of it
+        return fail(ErrorCode::InvalidArgument, "this is no UTF-8");
+    }
+    toml::parse_result parsed = toml::parse(text);
     if (!parsed) {
         return fail(ErrorCode::InvalidArgument, "line {}: {}", parsed.error().source().begin.line,
                     parsed.error().description());
     }
-    return convert_table(parsed.table());
+    auto kept = std::make_unique<const Parsed>(Parsed{std::move(parsed).table()});
+    WEIR_TRY_ASSIGN(json::Value tree, convert_table(kept->table, 0));
+    return TomlDocument(std::move(kept), std::move(tree));
+}
+
+std::optional<uint32_t> TomlDocument::line_of(std::string_view path) const {
+    while (!path.empty()) {
+        if (const auto node = toml::at_path(parsed_->table, path)) {
+            return node.node()->source().begin.line;
+        }
+        const size_t end = path.find_last_of(".[");
+        path = path.substr(0, end == std::string_view::npos ? 0 : end);
+    }
+    return std::nullopt;
 }
 
 }  // namespace weir::server

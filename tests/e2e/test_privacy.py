@@ -40,6 +40,16 @@ backends = ["afar", "here"]
 [[route]]
 model = "afar-only"
 backends = ["afar"]
+[[route]]
+model = "afar"
+backends = ["afar"]
+[[route]]
+model = "here"
+backends = ["here"]
+[[route]]
+model = "afar-labelled"
+backends = ["afar"]
+label = "restricted"
 """
 
 
@@ -119,6 +129,18 @@ class Privacy(unittest.TestCase):
                          [{"role": "user", "content": f"hello{tags}"}], turns, turns[::2]):
             status, _, answer = self.house.ask("/v1/chat/completions", {"model": "afar-only", "messages": messages})
             self.assertEqual((status, answer["error"]["code"]), (403, "no_cleared_backend"), messages)
+        self.assertEqual((self.provider.connections, self.provider.received), (0, b""))
+
+    def test_a_routes_label_cannot_be_passed_by_asking_for_its_backend(self):
+        status, _, body = self.house.chat("hello", model="afar-labelled")
+        self.assertEqual((status, body["error"]["code"]), (403, "no_cleared_backend"))
+        self.house.close()
+        config = config_for(self.provider)
+        own_name = '[[route]]\nmodel = "afar"\nbackends = ["afar"]\n'
+        self.assertIn(own_name, config)
+        self.house = House(config.replace(own_name, ""), self.env)
+        status, _, body = self.house.chat("hello", model="afar")
+        self.assertEqual((status, body["error"]["code"]), (404, "model_not_found"))
         self.assertEqual((self.provider.connections, self.provider.received), (0, b""))
 
     def test_without_a_cleared_backend_the_answer_is_403(self):
