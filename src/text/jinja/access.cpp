@@ -181,6 +181,9 @@ Outcome<Value> slice_text(Runtime& rt, const Value& value, const SliceIndices& s
         return rt.slice(value, from, from + length);
     }
     std::vector<size_t> starts;  // of every character, so that any order is linear
+    const size_t characters = count_characters(bytes);
+    WEIR_TRY(rt.reserve(characters * sizeof(size_t)));
+    starts.reserve(characters);
     for (size_t at = 0; at < bytes.size(); at += character_bytes(bytes, at)) {
         starts.push_back(at);
     }

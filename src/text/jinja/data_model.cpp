@@ -49,8 +49,13 @@ bool contains_number(const Range& range, const Value& item) {
     if (__builtin_sub_overflow(item.as_int(), range.start, &distance)) {
         return false;
     }
-    return distance % range.step == 0 && distance / range.step >= 0 &&
-           distance / range.step < static_cast<Whole>(range.length);
+    if ((distance < 0) != (range.step < 0) && distance != 0) {
+        return false;  // before its start
+    }
+    // Of magnitudes, since -2^127 by -1 does not fit.
+    const Magnitude stride = magnitude_of(range.step);
+    return magnitude_of(distance) % stride == 0 &&
+           magnitude_of(distance) / stride < Magnitude{range.length};
 }
 
 }  // namespace

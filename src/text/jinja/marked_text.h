@@ -25,6 +25,8 @@ class MarkedText {
     const std::string& bytes() const { return bytes_; }
     size_t size() const { return bytes_.size(); }
     bool empty() const { return bytes_.empty(); }
+    size_t runs() const { return empty() ? 0 : flips_.size() + 1; }
+    size_t mark_bytes() const { return flips_.size() * sizeof(size_t); }  // beside the text's own
 
     Trust trust_at(size_t byte) const;
     void append(std::string_view bytes, Trust trust);

@@ -149,6 +149,9 @@ Outcome<Value> round_common(const Value& input, Whole precision) {
         rounded = std::isfinite(unit) ? std::nearbyint(value / unit) * unit : 0.0;
     }
     if (input.is_whole()) {
+        if (rounded < -0x1p127 || rounded >= 0x1p127) {
+            return raise("integers of more than 127 bits are not supported");
+        }
         return Value::integer(static_cast<Whole>(rounded));
     }
     return Value::real(rounded);

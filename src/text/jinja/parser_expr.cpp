@@ -1,3 +1,6 @@
+// The expression half of the parser, from the loosest operator to primaries and literals: one
+// grammar whose rules call each other in a circle, so that cutting it would only scatter it.
+
 #include <fmt/format.h>
 
 #include "text/jinja/parser.h"

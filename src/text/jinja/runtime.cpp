@@ -27,7 +27,7 @@ std::unexpected<Raised> Runtime::too_deep() {
 }
 
 Value Runtime::text(MarkedText text, bool markup) {
-    bytes_ += kObjectBytes + text.size();
+    bytes_ += kObjectBytes + text.size() + text.mark_bytes();
     return Value::of(strings_.emplace_back(Str{std::move(text), markup}));
 }
 
@@ -102,7 +102,7 @@ void TextBuilder::fill(std::string_view bytes, size_t times, Trust trust) {
 }
 
 Outcome<void> TextBuilder::check() const {
-    if (full_) {
+    if (full_ || text_.mark_bytes() > rt_.room()) {
         return raise_text(kTemplateLimit, "the template makes too much text");
     }
     return {};

@@ -120,13 +120,15 @@ class TextBuilder {
     }
     void fill(std::string_view bytes, size_t times, Trust trust);
 
-    Outcome<void> check() const;
+    Outcome<void> check() const;  // also of the marks
     Outcome<Value> finish(bool markup = false);
     Outcome<MarkedText> take();
 
   private:
+    // Marks count against the memory that is left. What the next piece brings is seen by the one
+    // after it: it is no more than that piece has itself.
     bool fits(size_t bytes) {
-        full_ = full_ || bytes > bytes_max_ - text_.size();
+        full_ = full_ || bytes > bytes_max_ - text_.size() || text_.mark_bytes() > rt_.room();
         return !full_;
     }
 

@@ -71,7 +71,11 @@ Result<Rendered> Template::render(const json::Value& context, const RenderOption
     if (!text) {
         return render_error(std::move(text).error(), rt.line);
     }
+    if (auto room = rt.reserve(text->runs() * sizeof(Segment)); !room) {
+        return render_error(std::move(room).error(), rt.line);
+    }
     Rendered rendered;
+    rendered.segments.reserve(text->runs());
     text->for_each_run(0, text->size(), [&](std::string_view run, Trust trust) {
         rendered.segments.push_back({std::string(run), trust == Trust::Template});
     });

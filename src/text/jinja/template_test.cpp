@@ -77,12 +77,84 @@ TEST(JinjaTemplate, SourcesThatAreNoUtf8OrTooLongAreRefused) {
     EXPECT_FALSE(Template::parse(std::string(Template::kSourceBytesMax + 1, 'a')));
 }
 
+// -2^127 is the one integer whose magnitude is none.
+TEST(JinjaTemplate, TheLeastIntegerIsWritten) {
+    const std::string digits = "-170141183460469231731687303715884105728";
+    const auto with = [](std::string_view use) {
+        return render("{% set m = -(2**126) * 2 %}{{ " + std::string(use) + " }}");
+    };
+    EXPECT_EQ(with("m")->text(), digits);
+    EXPECT_EQ(with("'%d' % m")->text(), digits);
+    EXPECT_EQ(with("'{:d}'.format(m)")->text(), digits);
+    EXPECT_EQ(with("'%x' % m")->text(), "-80000000000000000000000000000000");
+    EXPECT_EQ(with("'{:,}'.format(m)")->text(),
+              "-170,141,183,460,469,231,731,687,303,715,884,105,728");
+    EXPECT_EQ(with("'%045d' % m")->text(), "-00000" + digits.substr(1));
+    EXPECT_EQ(with("m % -1")->text(), "0");
+    EXPECT_EQ(with("m // 2")->text(), "-85070591730234615865843651857942052864");
+    for (const char* overflow :
+         {"m // -1", "-m", "m|abs", "m * -1", "m - 1", "(2**126 - 1 + 2**126)|round(-1)"}) {
+        EXPECT_FALSE(with(overflow)) << overflow;
+    }
+}
+
+TEST(JinjaTemplate, ARangeKnowsItsIntegersHoweverFarTheOthersAre) {
+    const auto with = [](std::string_view use) {
+        return render("{% set m = -(2**126) * 2 %}{{ " + std::string(use) + " }}")->text();
+    };
+    EXPECT_EQ(with("m in range(0, -9, -1)"), "False");
+    EXPECT_EQ(with("m in range(0, 9)"), "False");
+    EXPECT_EQ(with("m in range(1, 9)"), "False");
+    EXPECT_EQ(with("-8 in range(0, -9, -1)"), "True");
+    EXPECT_EQ(with("-9 in range(0, -9, -1)"), "False");
+    EXPECT_EQ(with("0 in range(0, -9, -2)"), "True");
+    EXPECT_EQ(with("-3 in range(0, -9, -2)"), "False");
+    EXPECT_EQ(with("7 in range(1, 9, 3)"), "True");
+    EXPECT_EQ(with("-2 in range(1, 9, 3)"), "False");
+}
+
 // --- Rows of the reliability catalogue.
 
 void expect_limit(std::string_view source, RenderOptions options = {}) {
     const auto rendered = render(source, kContext, options);
     ASSERT_FALSE(rendered) << source;
     EXPECT_EQ(rendered.error().reason, "template_limit") << rendered.error().message;
+}
+
+// One change of trust a byte: the marks are eight times the text.
+TEST(JinjaTemplate, TK4_MarksCountAsMemory) {
+    const auto with_memory = [](size_t bytes) {
+        RenderOptions options;
+        options.limits.memory_bytes_max = bytes;
+        return options;
+    };
+    const auto parts = [](std::string_view source, const RenderOptions& options) {
+        return render(source, R"({"s": "a"})", options);
+    };
+    // 2000 bytes of text, 16000 of marks.
+    const std::string_view repeated = "{% set t = (s ~ 'x') * 1000 %}{{ t|length }}";
+    EXPECT_FALSE(parts(repeated, with_memory(12'000)));
+    EXPECT_EQ(parts(repeated, with_memory(64'000))->text(), "2000");
+    // The same in the output, of which every run becomes a segment.
+    const std::string_view printed = "{% for i in range(1000) %}{{ s }}x{% endfor %}";
+    EXPECT_FALSE(parts(printed, with_memory(60'000)));
+    EXPECT_EQ(parts(printed, with_memory(400'000))->segments.size(), 2000u);
+}
+
+TEST(JinjaTemplate, TK4_PiecesAreRefusedBeforeTheyAreMade) {
+    RenderOptions options;
+    options.limits.memory_bytes_max = 1 << 20;
+    for (const char* split :
+         {"(',' * 500000).split(',')", "(',' * 500000).rsplit(',')", "('a ' * 250000).split()",
+          "('a ' * 250000).rsplit()", "('\\n' * 500000).splitlines()", "('ab' * 200000)[::-1]"}) {
+        expect_limit("{{ " + std::string(split) + "|length }}", options);
+    }
+    EXPECT_EQ(render("{{ ('a,' * 200000).count(',') }}", kContext, options)->text(), "200000");
+    EXPECT_EQ(
+        render("{{ 'a,b,c,,d'.rsplit(',', 2) }}{{ 'aaa'.rsplit('aa') }}{{ 'aaa'.split('aa') }}"
+               "{{ ' a  b c '.rsplit(None, 1) }}")
+            ->text(),
+        "['a,b,c', '', 'd']['a', '']['', 'a'][' a  b', 'c']");
 }
 
 TEST(JinjaTemplate, TK1_AHugeRangeIsRefusedAndALongOneIsLazy) {

@@ -37,80 +37,100 @@ Outcome<Value> case_method(Runtime& rt, const Value& self, const Args& args) {
 
 // --- Splitting.
 
-// The pieces of `self` as byte ranges, from the left.
-using Pieces = std::vector<std::pair<size_t, size_t>>;
+// The pieces of a text as byte ranges, from the left. Each becomes a text of the heap, which is
+// more than its range: where there is no room for those there is none for more ranges either.
+class Pieces {
+  public:
+    explicit Pieces(Runtime& rt) : rt_(rt) {}
 
-Outcome<Value> pieces_to_list(Runtime& rt, const Value& self, const Pieces& pieces) {
-    std::vector<Value> items;
-    items.reserve(pieces.size());
-    for (const auto& [from, to] : pieces) {
-        WEIR_TRY(rt.charge());
-        items.push_back(rt.slice(self, from, to));
+    Outcome<void> add(size_t from, size_t to) {
+        ranges_.emplace_back(from, to);
+        return rt_.reserve(ranges_.size() * kPieceBytes);
     }
-    return rt.list(std::move(items));
-}
+    size_t size() const { return ranges_.size(); }
+
+    // Joins the first `count` to one that begins at the text's beginning.
+    void join_first(size_t count) {
+        ranges_[count - 1].first = 0;
+        ranges_.erase(ranges_.begin(), ranges_.begin() + static_cast<ptrdiff_t>(count - 1));
+    }
+    void reverse() { std::reverse(ranges_.begin(), ranges_.end()); }
+
+    Outcome<Value> to_list(const Value& self) const {
+        std::vector<Value> items;
+        items.reserve(ranges_.size());
+        for (const auto& [from, to] : ranges_) {
+            WEIR_TRY(rt_.charge());
+            items.push_back(rt_.slice(self, from, to));
+        }
+        return rt_.list(std::move(items));
+    }
+
+  private:
+    static constexpr size_t kPieceBytes = sizeof(Str) + sizeof(Value);
+
+    Runtime& rt_;
+    std::vector<std::pair<size_t, size_t>> ranges_;
+};
 
 size_t limit_of(Whole maxsplit) {
     return maxsplit < 0 ? SIZE_MAX : static_cast<size_t>(maxsplit);
 }
 
-Pieces split_space(std::string_view text, size_t splits_max) {
-    Pieces pieces;
+Outcome<void> split_space(std::string_view text, size_t splits_max, Pieces& pieces) {
     size_t at = strip_range(text, Side::Left, std::nullopt).first;
     while (at < text.size()) {
         if (pieces.size() == splits_max) {
-            pieces.emplace_back(at, text.size());
-            break;
+            return pieces.add(at, text.size());
         }
         size_t end = at;
         while (end < text.size() && !is_space(utf8::decode(text, end).code_point)) {
             end += character_bytes(text, end);
         }
-        pieces.emplace_back(at, end);
+        WEIR_TRY(pieces.add(at, end));
         at = end + strip_range(text.substr(end), Side::Left, std::nullopt).first;
     }
-    return pieces;
+    return {};
 }
 
-Pieces rsplit_space(std::string_view text, size_t splits_max) {
-    Pieces pieces = split_space(text, SIZE_MAX);
+Outcome<void> rsplit_space(std::string_view text, size_t splits_max, Pieces& pieces) {
+    WEIR_TRY(split_space(text, SIZE_MAX, pieces));
     if (pieces.size() > splits_max) {  // the first ones stay together, with what is between them
-        const size_t joined = pieces.size() - splits_max;
-        pieces[joined - 1].first = 0;
-        pieces.erase(pieces.begin(), pieces.begin() + static_cast<ptrdiff_t>(joined - 1));
+        pieces.join_first(pieces.size() - splits_max);
     }
-    return pieces;
+    return {};
 }
 
-// Occurrences that do not overlap, from the left.
-std::vector<size_t> occurrences(std::string_view text, std::string_view wanted, size_t max) {
-    std::vector<size_t> found;
-    for (size_t at = 0; found.size() < max;) {
-        at = find_bytes(text, wanted, at);
+// Between occurrences that do not overlap, from the left.
+Outcome<void> split_at(std::string_view text, std::string_view wanted, size_t splits_max,
+                       Pieces& pieces) {
+    size_t from = 0;
+    while (pieces.size() < splits_max) {
+        const size_t at = find_bytes(text, wanted, from);
         if (at == text.npos) {
             break;
         }
-        found.push_back(at);
-        at += wanted.size();
+        WEIR_TRY(pieces.add(from, at));
+        from = at + wanted.size();
     }
-    return found;
+    return pieces.add(from, text.size());
 }
 
 // From the right: what overlaps is counted from there.
-std::vector<size_t> occurrences_from_right(std::string_view text, std::string_view wanted,
-                                           size_t max) {
-    std::vector<size_t> found;
+Outcome<void> rsplit_at(std::string_view text, std::string_view wanted, size_t splits_max,
+                        Pieces& pieces) {
     size_t end = text.size();
-    while (found.size() < max && end >= wanted.size()) {
+    while (pieces.size() < splits_max && end >= wanted.size()) {
         const size_t at = text.substr(0, end).rfind(wanted);
         if (at == text.npos) {
             break;
         }
-        found.push_back(at);
+        WEIR_TRY(pieces.add(at + wanted.size(), end));
         end = at;
     }
-    std::reverse(found.begin(), found.end());
-    return found;
+    WEIR_TRY(pieces.add(0, end));
+    pieces.reverse();
+    return {};
 }
 
 template <Side side>
@@ -119,10 +139,12 @@ Outcome<Value> split(Runtime& rt, const Value& self, const Args& args) {
     WEIR_TRY_ASSIGN(const Whole maxsplit, bound.integer(1, -1));
     WEIR_TRY(charge_search(rt, self));
     const std::string_view text = self.bytes();
+    const size_t splits_max = limit_of(maxsplit);
+    Pieces pieces(rt);
     if (!bound.has(0) || bound[0].is_none()) {
-        return pieces_to_list(rt, self,
-                              side == Side::Left ? split_space(text, limit_of(maxsplit))
-                                                 : rsplit_space(text, limit_of(maxsplit)));
+        WEIR_TRY(side == Side::Left ? split_space(text, splits_max, pieces)
+                                    : rsplit_space(text, splits_max, pieces));
+        return pieces.to_list(self);
     }
     WEIR_TRY_ASSIGN(const Value separator, bound.str(rt, 0, ""));
     const std::string_view wanted = separator.bytes();
@@ -132,17 +154,9 @@ Outcome<Value> split(Runtime& rt, const Value& self, const Args& args) {
     if (side == Side::Right) {  // its search is not linear
         WEIR_TRY(rt.charge(text.size() / 64 * (1 + wanted.size() / 64)));
     }
-    const auto places = side == Side::Left
-                            ? occurrences(text, wanted, limit_of(maxsplit))
-                            : occurrences_from_right(text, wanted, limit_of(maxsplit));
-    Pieces pieces;
-    size_t from = 0;
-    for (const size_t place : places) {
-        pieces.emplace_back(from, place);
-        from = place + wanted.size();
-    }
-    pieces.emplace_back(from, text.size());
-    return pieces_to_list(rt, self, pieces);
+    WEIR_TRY(side == Side::Left ? split_at(text, wanted, splits_max, pieces)
+                                : rsplit_at(text, wanted, splits_max, pieces));
+    return pieces.to_list(self);
 }
 
 // The bytes of the line break at `at`, or 0.
@@ -161,7 +175,7 @@ Outcome<Value> splitlines(Runtime& rt, const Value& self, const Args& args) {
     WEIR_TRY_ASSIGN(const Bound bound, Bound::bind("splitlines", args, {"keepends"}));
     WEIR_TRY(charge_search(rt, self));
     const std::string_view text = self.bytes();
-    Pieces pieces;
+    Pieces pieces(rt);
     size_t from = 0;
     for (size_t at = 0; at < text.size();) {
         const size_t end = line_break(text, at);
@@ -169,14 +183,14 @@ Outcome<Value> splitlines(Runtime& rt, const Value& self, const Args& args) {
             at += character_bytes(text, at);
             continue;
         }
-        pieces.emplace_back(from, bound.flag(0, false) ? at + end : at);
+        WEIR_TRY(pieces.add(from, bound.flag(0, false) ? at + end : at));
         at += end;
         from = at;
     }
     if (from < text.size()) {
-        pieces.emplace_back(from, text.size());
+        WEIR_TRY(pieces.add(from, text.size()));
     }
-    return pieces_to_list(rt, self, pieces);
+    return pieces.to_list(self);
 }
 
 template <Side side>
@@ -274,7 +288,12 @@ Outcome<Value> count(Runtime& rt, const Value& self, const Args& args) {
     if (wanted.bytes().empty()) {
         return Value::integer(static_cast<Whole>(count_characters(text)) + 1);
     }
-    return Value::integer(static_cast<Whole>(occurrences(text, wanted.bytes(), SIZE_MAX).size()));
+    Whole found = 0;
+    for (size_t at = find_bytes(text, wanted.bytes(), 0); at != text.npos;
+         at = find_bytes(text, wanted.bytes(), at + wanted.bytes().size())) {
+        ++found;
+    }
+    return Value::integer(found);
 }
 
 template <Side side>
@@ -515,7 +534,11 @@ Outcome<Value> replace_text(Runtime& rt, const Value& text, const Value& from, c
         return out.finish(text.str().markup);
     }
     size_t from_byte = 0;
-    for (const size_t at : occurrences(bytes, wanted, max)) {
+    for (; done < max; ++done) {
+        const size_t at = find_bytes(bytes, wanted, from_byte);
+        if (at == std::string::npos) {
+            break;
+        }
         WEIR_TRY(rt.charge());
         WEIR_TRY(out.check());
         out.append(text.text(), from_byte, at);

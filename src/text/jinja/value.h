@@ -23,6 +23,12 @@ struct Native;
 
 // Python's integers, as far as 128 bits go; what would not fit raises.
 __extension__ typedef __int128 Whole;
+__extension__ typedef unsigned __int128 Magnitude;
+
+// -2^127 has no positive counterpart among the Wholes.
+constexpr Magnitude magnitude_of(Whole value) {
+    return value < 0 ? Magnitude{0} - static_cast<Magnitude>(value) : static_cast<Magnitude>(value);
+}
 
 // What a call passes. The names live in the template or in the heap.
 struct Args {
