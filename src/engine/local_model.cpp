@@ -75,7 +75,8 @@ Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source) {
     }
     if (!files.tokenizer_model.empty()) {
         return text::Tokenizer::from_sentencepiece(
-            std::as_bytes(std::span<const char>(files.tokenizer_model)));
+            std::as_bytes(std::span<const char>(files.tokenizer_model)),
+            files.tokenizer_config_json);
     }
     return unsupported("the folder has neither tokenizer.json nor tokenizer.model");
 }
@@ -87,11 +88,10 @@ Result<std::string> template_source(const model::ModelSource& source) {
         WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
         return std::string(metadata.chat_template);
     }
-    WEIR_TRY_ASSIGN(auto files, source.folder()->read_tokenizer_files());
-    if (!files.chat_template_jinja.empty()) {
-        return std::move(files.chat_template_jinja);
-    }
-    return text::chat_template_in_config(files.tokenizer_config_json);
+    WEIR_TRY_ASSIGN(const auto files, source.folder()->read_template_files());
+    return text::find_chat_template({.chat_template_jinja = files.chat_template_jinja,
+                                     .tokenizer_config_json = files.tokenizer_config_json,
+                                     .chat_template_json = files.chat_template_json});
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kConfigBytesMax = size_t{4} << 20;
 constexpr size_t kIndexBytesMax = size_t{64} << 20;  // DeepSeek-V3's has 9 MB
 constexpr size_t kTokenizerBytesMax = size_t{256} << 20;
+constexpr size_t kTokenizerConfigBytesMax = size_t{16} << 20;
 constexpr size_t kShardsMax = 1000;
 constexpr size_t kEosTokensMax = 64;
 
@@ -191,6 +192,11 @@ Result<void> HfFolder::read_configs() {
     WEIR_TRY_ASSIGN(config_, read_object(path_ / "config.json", kConfigBytesMax));
     if (const json::Object* object = config_.if_object()) {
         WEIR_TRY_ASSIGN(eos_token_ids_, as_file_error(read_eos(*object), "config.json"));
+        const json::Value* text = object->find("text_config");
+        if (eos_token_ids_.empty() && text != nullptr && text->if_object() != nullptr) {
+            WEIR_TRY_ASSIGN(eos_token_ids_,
+                            as_file_error(read_eos(*text->if_object()), "config.json"));
+        }
     }
     WEIR_TRY_ASSIGN(const json::Value generation,
                     read_object(path_ / "generation_config.json", kConfigBytesMax));
@@ -223,20 +229,25 @@ Result<void> HfFolder::open_shards() {
 
 Result<HfTokenizerFiles> HfFolder::read_tokenizer_files() const {
     HfTokenizerFiles files;
-    const std::array<std::pair<std::string_view, std::string*>, 9> wanted = {{
-        {"tokenizer.json", &files.tokenizer_json},
-        {"tokenizer.model", &files.tokenizer_model},
-        {"tokenizer_config.json", &files.tokenizer_config_json},
-        {"special_tokens_map.json", &files.special_tokens_map_json},
-        {"added_tokens.json", &files.added_tokens_json},
-        {"vocab.json", &files.vocab_json},
-        {"merges.txt", &files.merges_txt},
-        {"chat_template.jinja", &files.chat_template_jinja},
-        {"chat_template.json", &files.chat_template_json},
-    }};
-    for (const auto& [name, text] : wanted) {
-        WEIR_TRY_ASSIGN(*text, read_if_present(path_ / name, kTokenizerBytesMax));
+    WEIR_TRY_ASSIGN(files.tokenizer_json,
+                    read_if_present(path_ / "tokenizer.json", kTokenizerBytesMax));
+    if (files.tokenizer_json.empty()) {
+        WEIR_TRY_ASSIGN(files.tokenizer_model,
+                        read_if_present(path_ / "tokenizer.model", kTokenizerBytesMax));
     }
+    WEIR_TRY_ASSIGN(files.tokenizer_config_json,
+                    read_if_present(path_ / "tokenizer_config.json", kTokenizerConfigBytesMax));
+    return files;
+}
+
+Result<HfTemplateFiles> HfFolder::read_template_files() const {
+    HfTemplateFiles files;
+    WEIR_TRY_ASSIGN(files.chat_template_jinja,
+                    read_if_present(path_ / "chat_template.jinja", kTokenizerConfigBytesMax));
+    WEIR_TRY_ASSIGN(files.tokenizer_config_json,
+                    read_if_present(path_ / "tokenizer_config.json", kTokenizerConfigBytesMax));
+    WEIR_TRY_ASSIGN(files.chat_template_json,
+                    read_if_present(path_ / "chat_template.json", kTokenizerConfigBytesMax));
     return files;
 }
 

@@ -15,14 +15,15 @@ namespace weir::model {
 // The text of the files that describe a folder's tokenizer, as they are; empty if absent.
 struct HfTokenizerFiles {
     std::string tokenizer_json;
-    std::string tokenizer_model;  // SentencePiece, binary
+    std::string tokenizer_model;  // SentencePiece, binary; read only where there is no .json
     std::string tokenizer_config_json;
-    std::string special_tokens_map_json;
-    std::string added_tokens_json;
-    std::string vocab_json;
-    std::string merges_txt;
-    std::string chat_template_jinja;
-    std::string chat_template_json;
+};
+
+// The places where a folder may have its chat template; empty if absent.
+struct HfTemplateFiles {
+    std::string chat_template_jinja;    // the template itself
+    std::string tokenizer_config_json;  // "chat_template" in it
+    std::string chat_template_json;     // the same, beside models that see images
 };
 
 // A Hugging Face model folder: config.json, generation_config.json, and one or several
@@ -43,11 +44,12 @@ class HfFolder {
     const json::Object* config() const { return config_.if_object(); }
 
     // Ids that end a text: generation_config.json's eos_token_id (a number or a list), else
-    // config.json's. Empty if neither says.
+    // config.json's, else its text_config's. Empty if none says.
     const std::vector<uint32_t>& eos_token_ids() const { return eos_token_ids_; }
 
-    // Reads what there is; each file up to 256 MiB.
+    // Read what there is: tokenizers up to 256 MiB, everything else up to 16 MiB.
     Result<HfTokenizerFiles> read_tokenizer_files() const;
+    Result<HfTemplateFiles> read_template_files() const;
 
   private:
     Result<void> open_shards();

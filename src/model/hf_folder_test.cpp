@@ -53,8 +53,33 @@ TEST(HfFolder, ATokenizerAloneIsAFolder) {
     const auto files = model->read_tokenizer_files();
     ASSERT_TRUE(files.has_value());
     EXPECT_EQ(files->tokenizer_json, "{}");
-    EXPECT_EQ(files->chat_template_jinja, "{{ messages }}");
-    EXPECT_EQ(files->merges_txt, "");
+    EXPECT_EQ(files->tokenizer_config_json, "");
+    const auto templates = model->read_template_files();
+    ASSERT_TRUE(templates.has_value());
+    EXPECT_EQ(templates->chat_template_jinja, "{{ messages }}");
+    EXPECT_EQ(templates->chat_template_json, "");
+}
+
+TEST(HfFolder, ASentencePieceFileIsReadOnlyWhereThereIsNoOther) {
+    const TemporaryFolder folder;
+    folder.write("tokenizer.model", "pieces");
+    folder.write("tokenizer_config.json", R"({"add_bos_token": true})");
+    const auto alone = HfFolder::open(folder.path())->read_tokenizer_files();
+    ASSERT_TRUE(alone.has_value());
+    EXPECT_EQ(alone->tokenizer_model, "pieces");
+    EXPECT_EQ(alone->tokenizer_config_json, R"({"add_bos_token": true})");
+    folder.write("tokenizer.json", "{}");
+    const auto both = HfFolder::open(folder.path())->read_tokenizer_files();
+    EXPECT_EQ(both->tokenizer_json, "{}");
+    EXPECT_EQ(both->tokenizer_model, "");
+}
+
+TEST(HfFolder, AWrappedDecoderSaysWhatEndsAText) {
+    const TemporaryFolder folder;
+    folder.write("config.json", R"({"text_config": {"eos_token_id": 2}})");
+    EXPECT_THAT(HfFolder::open(folder.path())->eos_token_ids(), ElementsAre(2));
+    folder.write("config.json", R"({"eos_token_id": 3, "text_config": {"eos_token_id": 2}})");
+    EXPECT_THAT(HfFolder::open(folder.path())->eos_token_ids(), ElementsAre(3));
 }
 
 TEST(HfFolder, MF15_MF17_ShardsMustLieInTheFolder) {

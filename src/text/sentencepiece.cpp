@@ -7,6 +7,8 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "json/parse.h"
+#include "text/sentencepiece_config.h"
 #include "text/tokenizer_parts.h"
 
 namespace weir::text {
@@ -196,7 +198,8 @@ Result<void> read_normalizer_spec(const Field& normalizer, VocabSpec& spec) {
 
 }  // namespace
 
-Result<Tokenizer> Tokenizer::from_sentencepiece(std::span<const std::byte> model) {
+Result<Tokenizer> Tokenizer::from_sentencepiece(std::span<const std::byte> model,
+                                                std::string_view config_json) {
     // The proto's defaults.
     VocabSpec spec{.model = "llama",
                    .bos_token_id = 1,
@@ -223,6 +226,20 @@ Result<Tokenizer> Tokenizer::from_sentencepiece(std::span<const std::byte> model
     if (model_type != kModelTypeBpe) {
         return unsupported("tokenizer.model is of the kind {}; only BPE is known",
                            model_type == kModelTypeUnigram ? "Unigram" : "word or char");
+    }
+    if (config_json.empty()) {
+        return from_spec(spec);
+    }
+    const auto config = json::parse(config_json);  // lives as long as spec borrows from it
+    auto applied = config ? Result<void>() : std::unexpected(config.error());
+    if (applied && config->if_object() == nullptr) {
+        applied = data_corrupt("an object is needed");
+    }
+    if (applied) {
+        applied = apply_tokenizer_config(*config->if_object(), spec);
+    }
+    if (!applied) {
+        return std::unexpected(as_corrupt(std::move(applied).error(), "tokenizer_config.json"));
     }
     return from_spec(spec);
 }

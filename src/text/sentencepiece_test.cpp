@@ -61,8 +61,8 @@ struct Model {
     }
 };
 
-Result<Tokenizer> load(std::string_view bytes) {
-    return Tokenizer::from_sentencepiece(std::as_bytes(std::span(bytes)));
+Result<Tokenizer> load(std::string_view bytes, std::string_view config = {}) {
+    return Tokenizer::from_sentencepiece(std::as_bytes(std::span(bytes)), config);
 }
 
 TEST(SentencePiece, ReadsWhatGgufSaysInItsOwnWords) {
@@ -83,6 +83,47 @@ TEST(SentencePiece, RemovesExtraSpacesByDefault) {
     ASSERT_TRUE(tokenizer);
     EXPECT_THAT(*tokenizer->encode("  ab   ab "),
                 ElementsAre(vocabulary.space_ab, vocabulary.space_ab));
+}
+
+// tokenizer_config.json beside it, as fine-tunes of Llama 2 have it: more tokens than the
+// SentencePiece file, and another end of text.
+TEST(SentencePiece, TokenizerConfigAddsTokensAndNamesTheEnds) {
+    testing::SentencePieceVocabulary vocabulary;
+    const std::string first = std::to_string(vocabulary.tokens.size());
+    const auto added = static_cast<TokenId>(vocabulary.tokens.size());
+    const auto tokenizer = load(Model().bytes(), R"({"added_tokens_decoder": {")" + first +
+                                                     R"(": {"content": "<|im_end|>",
+            "special": true}}, "eos_token": {"content": "<|im_end|>"}, "pad_token": "<|im_end|>",
+            "unk_token": "not there", "add_bos_token": false, "add_eos_token": true})");
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+    EXPECT_EQ(tokenizer->vocab_size(), vocabulary.tokens.size() + 1);
+    EXPECT_EQ(tokenizer->eos(), added);
+    EXPECT_EQ(tokenizer->padding(), added);
+    EXPECT_EQ(tokenizer->unknown(), vocabulary.unknown);
+    EXPECT_TRUE(tokenizer->is_control(added));
+    EXPECT_TRUE(tokenizer->ends_generation(added));
+    EXPECT_THAT(*tokenizer->encode("ab<|im_end|>", {.parse_special = true}),
+                ElementsAre(vocabulary.space_ab, added));
+    EXPECT_THAT(*tokenizer->encode("ab", {.add_special = true}),
+                ElementsAre(vocabulary.space_ab, added));
+}
+
+TEST(SentencePiece, TokenizerConfigIsRefusedWhereItCannotBeFollowed) {
+    const auto refusal = [](std::string_view config) {
+        const auto tokenizer = load(Model().bytes(), config);
+        EXPECT_FALSE(tokenizer) << config;
+        return tokenizer ? std::string() : tokenizer.error().message;
+    };
+    EXPECT_THAT(refusal(R"({"added_tokens_decoder": {"1": {"content": "<s>", "lstrip": true}}})"),
+                HasSubstr("added_tokens_decoder.1.lstrip"));
+    EXPECT_THAT(refusal(R"({"added_tokens_decoder": {"9999": {"content": "x"}}})"),
+                HasSubstr("token 9999"));
+    EXPECT_THAT(refusal(R"({"added_tokens_decoder": {"-1": {"content": "x"}}})"),
+                HasSubstr("no id"));
+    EXPECT_THAT(refusal(R"({"added_tokens_decoder": {"1": {"content": ""}}})"),
+                HasSubstr("content"));
+    EXPECT_THAT(refusal("["), HasSubstr("tokenizer_config.json"));
+    EXPECT_THAT(refusal("[]"), HasSubstr("tokenizer_config.json"));
 }
 
 TEST(SentencePiece, UnigramIsRefusedByName) {

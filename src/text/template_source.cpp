@@ -1,22 +1,28 @@
 #include "text/template_source.h"
 
+#include <utility>
+
 #include "json/fields.h"
 #include "json/parse.h"
+#include "text/tokenizer_parts.h"
 
 namespace weir::text {
 
-Result<std::string> chat_template_in_config(std::string_view config_json) {
-    if (config_json.empty()) {
+namespace {
+
+// "chat_template" of a JSON file; empty if it has none.
+Result<std::string> template_in(std::string_view text) {
+    if (text.empty()) {
         return std::string();
     }
-    WEIR_TRY_ASSIGN(const json::Value config, json::parse(config_json));
-    WEIR_TRY_ASSIGN(json::Fields fields, json::Fields::of(config, "tokenizer_config.json"));
+    WEIR_TRY_ASSIGN(const json::Value config, json::parse(text));
+    WEIR_TRY_ASSIGN(json::Fields fields, json::Fields::of(config, ""));
     const json::Value* found = fields.get("chat_template");
     if (found == nullptr) {
         return std::string();
     }
-    if (const std::string* text = found->if_string()) {
-        return *text;
+    if (const std::string* alone = found->if_string()) {
+        return *alone;
     }
     WEIR_TRY_ASSIGN(const json::Array* named, fields.require_array("chat_template"));
     for (const json::Value& entry : *named) {
@@ -24,6 +30,27 @@ Result<std::string> chat_template_in_config(std::string_view config_json) {
         WEIR_TRY_ASSIGN(const std::string name, one.require_string("name"));
         if (name == "default") {
             return one.require_string("template");
+        }
+    }
+    return std::string();
+}
+
+}  // namespace
+
+Result<std::string> find_chat_template(const TemplateFiles& files) {
+    if (!files.chat_template_jinja.empty()) {
+        return std::string(files.chat_template_jinja);
+    }
+    const std::pair<std::string_view, std::string_view> places[] = {
+        {"tokenizer_config.json", files.tokenizer_config_json},
+        {"chat_template.json", files.chat_template_json}};
+    for (const auto& [name, text] : places) {
+        auto found = template_in(text);
+        if (!found) {
+            return std::unexpected(as_corrupt(std::move(found).error(), name));
+        }
+        if (!found->empty()) {
+            return found;
         }
     }
     return std::string();

@@ -7,8 +7,15 @@
 
 namespace weir::text {
 
-// The template in a tokenizer_config.json: its "chat_template" is a text, or a list of named ones,
-// of which "default" counts. Empty if there is none.
-Result<std::string> chat_template_in_config(std::string_view config_json);
+// The files of a model folder that may have its chat template, each empty if absent.
+struct TemplateFiles {
+    std::string_view chat_template_jinja;    // the template itself
+    std::string_view tokenizer_config_json;  // its "chat_template"
+    std::string_view chat_template_json;     // the same, as processors of images save it
+};
+
+// The template of the first of them that has one, in the order above: a text, or of a list of named
+// ones "default". Empty if there is none.
+Result<std::string> find_chat_template(const TemplateFiles& files);
 
 }  // namespace weir::text

@@ -51,8 +51,9 @@ class Tokenizer {
     // tokenizer.json of Hugging Face tokenizers; `config_json` is tokenizer_config.json, or empty.
     static Result<Tokenizer> from_tokenizer_json(std::string_view json,
                                                  std::string_view config_json = {});
-    // SentencePiece's tokenizer.model (a ModelProto of the kind BPE).
-    static Result<Tokenizer> from_sentencepiece(std::span<const std::byte> model);
+    // SentencePiece's tokenizer.model (a ModelProto of the kind BPE), likewise.
+    static Result<Tokenizer> from_sentencepiece(std::span<const std::byte> model,
+                                                std::string_view config_json = {});
 
     Tokenizer(Tokenizer&&) noexcept;
     Tokenizer& operator=(Tokenizer&&) noexcept;

@@ -348,14 +348,6 @@ Result<void> read_config(std::string_view text, bool has_template, Tokenizer::Pa
     return {};
 }
 
-// The file's faults are the file's, not a request's.
-Error as_corrupt(Error error, std::string_view file) {
-    if (error.code == ErrorCode::InvalidArgument) {
-        error.code = ErrorCode::DataCorrupt;
-    }
-    return std::move(error).with_context(file);
-}
-
 }  // namespace
 
 Result<Tokenizer> Tokenizer::from_tokenizer_json(std::string_view json,

@@ -162,6 +162,13 @@ Result<void> add_scored_merges(Bpe& bpe, std::span<const std::string_view> texts
     return {};
 }
 
+Error as_corrupt(Error error, std::string_view file) {
+    if (error.code == ErrorCode::InvalidArgument) {
+        error.code = ErrorCode::DataCorrupt;
+    }
+    return std::move(error).with_context(file);
+}
+
 void complete_end_of_generation(Tokenizer::Parts& parts) {
     auto& ends = parts.end_of_generation;
     for (const auto& id : {parts.eos, parts.eot}) {

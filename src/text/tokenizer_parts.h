@@ -62,6 +62,9 @@ std::string spaces_of_metaspace(std::string_view token);
 Result<void> add_scored_merges(Bpe& bpe, std::span<const std::string_view> texts,
                                std::span<const float> scores, const std::vector<bool>& mergeable);
 
+// The same error with the file's name: its faults are its own, not a request's.
+Error as_corrupt(Error error, std::string_view file);
+
 // Control tokens of well-known names that end a turn or a text, added to what the file itself
 // says; sorts and removes duplicates.
 void complete_end_of_generation(Tokenizer::Parts& parts);
