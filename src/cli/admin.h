@@ -12,12 +12,9 @@ namespace weir::cli {
 
 Result<void> ps(const std::filesystem::path& home, OutputForm form);
 Result<void> ls(const std::filesystem::path& home, OutputForm form);
-Result<void> stop(const std::filesystem::path& home);
+Result<void> stop(const std::filesystem::path& home, OutputForm form);
 
-// Totals since `days` ago; 0: since ever.
-Result<void> spend(const std::filesystem::path& home, uint32_t days, OutputForm form);
-
-// GET `target` over the admin socket. Errors: Unavailable if nobody runs there.
+// Asks for `target` over the admin socket. Errors: Unavailable if nobody runs there.
 Result<std::string> ask_gateway(const std::filesystem::path& home, const std::string& method,
                                 const std::string& target);
 

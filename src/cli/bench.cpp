@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <vector>
 
@@ -21,27 +19,6 @@ double median(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
-// Bytes a second that the pool's threads read, from memory far larger than the caches.
-double read_bandwidth(kernels::ThreadPool& pool) {
-    constexpr size_t kWords = size_t{512} << 17;  // 512 MiB
-    const std::vector<uint64_t> words(kWords, 1);
-    std::vector<double> rounds;
-    for (int round = 0; round < 3; ++round) {
-        std::atomic<uint64_t> sink = 0;
-        const auto start = std::chrono::steady_clock::now();
-        pool.parallel_for(kWords, kWords / 64, [&](size_t begin, size_t end) {
-            uint64_t sum = 0;
-            for (size_t i = begin; i < end; ++i) {
-                sum += words[i];
-            }
-            sink += sum;
-        });
-        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-        rounds.push_back(sink == kWords ? static_cast<double>(kWords * 8) / took.count() : 0);
-    }
-    return *std::max_element(rounds.begin(), rounds.end());
-}
-
 std::string numbers(const std::vector<double>& values) {
     std::string out;
     for (const double value : values) {
@@ -50,7 +27,13 @@ std::string numbers(const std::vector<double>& values) {
     return out;
 }
 
-std::string as_text(const engine::Speed& speed, uint64_t weight_bytes, double bandwidth) {
+// What is read faster than memory can be read does not come from memory.
+std::string share_text(double read_rate, double bandwidth) {
+    return read_rate > bandwidth ? std::string("from the caches, which the model fits: no share")
+                                 : fmt::format("{:.0f} % of that", 100 * read_rate / bandwidth);
+}
+
+std::string as_text(const engine::Speed& speed, uint64_t weight_bytes) {
     std::string out = fmt::format("prefill            {:10.2f} tokens/s   rounds: {}\n",
                                   median(speed.prefill_tokens_per_second),
                                   numbers(speed.prefill_tokens_per_second));
@@ -58,15 +41,21 @@ std::string as_text(const engine::Speed& speed, uint64_t weight_bytes, double ba
         out += fmt::format("decode, {:2} together {:9.2f} tokens/s   rounds: {}\n", decode.batch,
                            median(decode.tokens_per_second), numbers(decode.tokens_per_second));
     }
-    const double alone = median(speed.decode.front().tokens_per_second);
-    out +=
-        fmt::format("memory read        {:10.2f} GB/s; decode reads {:.2f} GB/s, {:.0f} % of it\n",
-                    bandwidth / 1e9, alone * static_cast<double>(weight_bytes) / 1e9,
-                    100 * alone * static_cast<double>(weight_bytes) / bandwidth);
+    const double decode =
+        median(speed.decode.front().tokens_per_second) * static_cast<double>(weight_bytes);
+    const double bandwidth = median(speed.read_bytes_per_second);
+    std::vector<double> gigabytes = speed.read_bytes_per_second;
+    for (double& rate : gigabytes) {
+        rate /= 1e9;
+    }
+    out += fmt::format("memory read        {:10.2f} GB/s       rounds: {}\n", bandwidth / 1e9,
+                       numbers(gigabytes));
+    out += fmt::format("decode reads       {:10.2f} GB/s       {}\n", decode / 1e9,
+                       share_text(decode, bandwidth));
     return out;
 }
 
-std::string as_json(const engine::Speed& speed, uint64_t weight_bytes, double bandwidth) {
+std::string as_json(const engine::Speed& speed, uint64_t weight_bytes) {
     std::string out;
     json::Writer writer(out);
     const auto list = [&](const std::vector<double>& values) {
@@ -78,7 +67,7 @@ std::string as_json(const engine::Speed& speed, uint64_t weight_bytes, double ba
     };
     writer.begin_object()
         .member("weight_bytes", weight_bytes)
-        .member("read_bytes_per_second", bandwidth)
+        .member("read_bytes_per_second", median(speed.read_bytes_per_second))
         .key("prefill_tokens_per_second");
     list(speed.prefill_tokens_per_second);
     writer.key("decode").begin_array();
@@ -100,14 +89,14 @@ Result<void> bench(const ModelAccess& access, const std::string& model,
     WEIR_TRY_ASSIGN(
         const auto loaded,
         model::load_model(std::move(source), {.context_tokens = 4096}, device->compute()));
-    WEIR_TRY_ASSIGN(
-        const auto speed,
-        engine::measure(*loaded, {.prompt_tokens = options.prompt_tokens, .rounds = options.rounds},
-                        system_clock()));
-    const double bandwidth = read_bandwidth(device->compute().pool);
+    WEIR_TRY_ASSIGN(const auto speed, engine::measure(*loaded,
+                                                      {.prompt_tokens = options.prompt_tokens,
+                                                       .rounds = options.rounds,
+                                                       .readers = &device->compute().pool},
+                                                      system_clock()));
     const uint64_t bytes = loaded->info().weight_bytes;
-    const std::string text = options.form == OutputForm::Json ? as_json(speed, bytes, bandwidth)
-                                                              : as_text(speed, bytes, bandwidth);
+    const std::string text =
+        options.form == OutputForm::Json ? as_json(speed, bytes) : as_text(speed, bytes);
     std::fwrite(text.data(), 1, text.size(), stdout);
     return {};
 }

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <iostream>
 
-#include "base/file.h"
 #include "cli/json_lines.h"
 #include "engine/local_model.h"
 #include "engine/sampler.h"
@@ -198,7 +197,7 @@ Result<std::string> generate_line(const OneSequence& one, json::Fields& fields) 
 Result<void> tokenize(const ModelAccess& access, const std::string& model) {
     WEIR_TRY_ASSIGN(const auto source, access.open(model));
     WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer(*source));
-    answer_lines(std::cin, std::cout, [&](json::Fields& fields) -> Result<std::string> {
+    return answer_lines(std::cin, std::cout, [&](json::Fields& fields) -> Result<std::string> {
         WEIR_TRY_ASSIGN(const std::string text, fields.require_string("text"));
         text::EncodeOptions options;
         WEIR_TRY(fields.read("parse_special", options.parse_special));
@@ -206,41 +205,35 @@ Result<void> tokenize(const ModelAccess& access, const std::string& model) {
         WEIR_TRY_ASSIGN(const auto ids, tokenizer.encode(text, options));
         return ids_json(ids);
     });
-    return {};
 }
 
 Result<void> detokenize(const ModelAccess& access, const std::string& model) {
     WEIR_TRY_ASSIGN(const auto source, access.open(model));
     WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer(*source));
-    answer_lines(std::cin, std::cout, [&](json::Fields& fields) -> Result<std::string> {
+    return answer_lines(std::cin, std::cout, [&](json::Fields& fields) -> Result<std::string> {
         WEIR_TRY_ASSIGN(const auto ids, read_ids(fields, "ids"));
         WEIR_TRY_ASSIGN(const std::string text, tokenizer.decode(ids));
         return text_json(text);
     });
-    return {};
 }
 
 Result<void> render_template(const ModelAccess& access, const std::string& file) {
-    WEIR_TRY(access.enter_sandbox());
-    WEIR_TRY_ASSIGN(const std::string source, read_file(file, kTemplateBytesMax));
+    WEIR_TRY_ASSIGN(const std::string source, access.read_text(file, kTemplateBytesMax));
     WEIR_TRY_ASSIGN(const auto parsed, text::jinja::Template::parse(source));
-    answer_lines(std::cin, std::cout,
-                 [&](json::Fields& fields) { return template_line(parsed, fields); });
-    return {};
+    return answer_lines(std::cin, std::cout,
+                        [&](json::Fields& fields) { return template_line(parsed, fields); });
 }
 
 Result<void> logits(const ModelAccess& access, const std::string& model) {
     WEIR_TRY_ASSIGN(const OneSequence one, OneSequence::load(access, model));
-    answer_lines(std::cin, std::cout,
-                 [&](json::Fields& fields) { return logits_line(one, fields); });
-    return {};
+    return answer_lines(std::cin, std::cout,
+                        [&](json::Fields& fields) { return logits_line(one, fields); });
 }
 
 Result<void> generate(const ModelAccess& access, const std::string& model) {
     WEIR_TRY_ASSIGN(const OneSequence one, OneSequence::load(access, model));
-    answer_lines(std::cin, std::cout,
-                 [&](json::Fields& fields) { return generate_line(one, fields); });
-    return {};
+    return answer_lines(std::cin, std::cout,
+                        [&](json::Fields& fields) { return generate_line(one, fields); });
 }
 
 }  // namespace weir::cli

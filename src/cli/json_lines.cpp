@@ -24,17 +24,28 @@ Result<std::string> answer_line(const std::string& line, const LineAnswer& answe
 
 }  // namespace
 
-void answer_lines(std::istream& in, std::ostream& out, const LineAnswer& answer) {
+Result<void> answer_lines(std::istream& in, std::ostream& out, const LineAnswer& answer) {
     std::string line;
+    uint64_t lines = 0;
+    uint64_t failed = 0;
     while (std::getline(in, line)) {
+        ++lines;
         Result<std::string> text = answer_line(line, answer);
         if (!text) {
+            ++failed;
             std::string error;
             json::Writer(error).begin_object().member("error", text.error().message).end_object();
             text = std::move(error);
         }
-        out << *text << '\n' << std::flush;
+        if (!(out << *text << '\n' << std::flush)) {
+            return fail(ErrorCode::Unavailable, "the answers cannot be written");
+        }
     }
+    if (failed > 0) {
+        return fail(ErrorCode::InvalidArgument, "{} of {} lines could not be answered", failed,
+                    lines);
+    }
+    return {};
 }
 
 Result<std::vector<uint32_t>> read_ids(json::Fields& fields, std::string_view name) {

@@ -14,9 +14,10 @@
 namespace weir::cli {
 
 // Reads JSON objects, one a line, and answers each with one line, in order. A line that cannot be
-// answered gets {"error": "…"}, and the next one its turn. A line may have up to 256 MiB.
+// answered gets {"error": "…"}, and the next one its turn. A line may have up to 256 MiB. Errors,
+// at the end: some lines could not be answered, or the answers could not be written.
 using LineAnswer = std::function<Result<std::string>(json::Fields& question)>;
-void answer_lines(std::istream& in, std::ostream& out, const LineAnswer& answer);
+Result<void> answer_lines(std::istream& in, std::ostream& out, const LineAnswer& answer);
 
 // Numbers of an array member as token ids.
 Result<std::vector<uint32_t>> read_ids(json::Fields& fields, std::string_view name);

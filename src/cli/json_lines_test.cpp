@@ -9,16 +9,36 @@
 namespace weir::cli {
 namespace {
 
-TEST(AnswerLines, GoesOnAfterABadLine) {
+TEST(AnswerLines, GoesOnAfterABadLineAndFailsInTheEnd) {
     std::istringstream in("{\"a\":1}\nnonsense\n{\"a\":2}\n");
     std::ostringstream out;
-    answer_lines(in, out, [](json::Fields& fields) -> Result<std::string> {
+    const LineAnswer answer = [](json::Fields& fields) -> Result<std::string> {
         int64_t a = 0;
         WEIR_TRY(fields.read("a", json::in_range<int64_t>(0, 9), a));
         return std::to_string(a);
-    });
+    };
+    EXPECT_EQ(answer_lines(in, out, answer).error().message, "1 of 3 lines could not be answered");
     EXPECT_THAT(out.str(), ::testing::StartsWith("1\n{\"error\":\"not valid JSON"));
     EXPECT_THAT(out.str(), ::testing::EndsWith("\"}\n2\n"));
+}
+
+TEST(AnswerLines, SucceedsWhenEveryLineWasAnsweredOrThereIsNone) {
+    const LineAnswer answer = [](json::Fields&) -> Result<std::string> {
+        return "{}";
+    };
+    std::ostringstream out;
+    std::istringstream two("{}\n{}\n");
+    EXPECT_TRUE(answer_lines(two, out, answer));
+    std::istringstream none("");
+    EXPECT_TRUE(answer_lines(none, out, answer));
+    EXPECT_EQ(out.str(), "{}\n{}\n");
+}
+
+TEST(AnswerLines, SaysWhenNobodyTakesTheAnswers) {
+    std::istringstream in("{}\n");
+    std::ostringstream out;
+    out.setstate(std::ios::failbit);
+    EXPECT_FALSE(answer_lines(in, out, [](json::Fields&) -> Result<std::string> { return "{}"; }));
 }
 
 TEST(Base64, MatchesTheStandardsPadding) {

@@ -1,16 +1,21 @@
 // weir: one program, one verb a task.
 
+#include <fcntl.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/log.h"
 #include "cli/admin.h"
@@ -21,8 +26,10 @@
 #include "cli/exam_commands.h"
 #include "cli/run.h"
 #include "cli/show.h"
+#include "cli/spend.h"
 #include "server/sandbox.h"
 #include "server/serve.h"
+#include "server/subprocess.h"
 #include "server/worker.h"
 
 namespace weir::cli {
@@ -41,12 +48,49 @@ void log_with_spdlog() {
     });
 }
 
-int report(const Result<void>& result) {
-    if (result) {
-        return 0;
-    }
-    std::fprintf(stderr, "weir: %s\n", result.error().message.c_str());
+int report(const Error& error) {
+    std::fprintf(stderr, "weir: %s\n", error.message.c_str());
     return kFailed;
+}
+
+int report(const Result<void>& result) {
+    return result ? 0 : report(result.error());
+}
+
+// What the API takes, too. CLI::Range would let NaN pass.
+CLI::Validator temperature_range() {
+    return {[](std::string& text) {
+                float value = 0;
+                const bool is_number = CLI::detail::lexical_cast(text, value);
+                return is_number && value >= 0 && value <= 2 ? std::string()
+                                                             : "must be between 0 and 2";
+            },
+            "0 to 2"};
+}
+
+// CLI11 takes a number that does not fit for the largest that does.
+CLI::Validator seed_range() {
+    return {[](std::string& text) {
+                int64_t value = 0;
+                const char* end = text.data() + text.size();
+                const auto [stop, error] = std::from_chars(text.data(), end, value);
+                return error == std::errc() && stop == end ? std::string()
+                                                           : "must be a whole number of 64 bits";
+            },
+            "a whole number of 64 bits"};
+}
+
+CLI::Validator listen_address() {
+    return {[](std::string& text) {
+                const auto parsed = server::parse_listen(text);
+                return parsed ? std::string() : parsed.error().message;
+            },
+            "ADDRESS:PORT"};
+}
+
+template <typename T>
+CLI::Range one_to(T max) {
+    return {T{1}, max};
 }
 
 ModelAccess model_access() {
@@ -60,16 +104,16 @@ std::filesystem::path own_program() {
 std::string greeting(const std::string& address, uint16_t port, const std::string& model) {
     const std::string host = address.find(':') == std::string::npos ? address : "[" + address + "]";
     return fmt::format(
-        "Weir listens on http://{0}:{1} (stop it with: weir stop). Try:\n\n"
+        "Weir listens on http://{0}:{1} (stop it with: {3} stop). Try:\n\n"
         "  curl http://{0}:{1}/v1/chat/completions -H 'Content-Type: application/json' \\\n"
         "    -d '{{\"model\": \"{2}\", \"messages\": [{{\"role\": \"user\", \"content\": "
         "\"Hello! Who are you?\"}}]}}'\n\n",
-        host, port, model);
+        host, port, model, own_program().string());
 }
 
 struct ServeArguments {
-    std::string config;
-    std::string listen;
+    std::optional<std::string> config;
+    std::optional<std::string> listen;
     bool background = false;
 };
 
@@ -77,17 +121,18 @@ Result<server::Config> config_for(const ServeArguments& arguments,
                                   const std::filesystem::path& home) {
     const std::filesystem::path in_home = home / "weir.toml";
     server::Config config = server::default_config();
-    if (!arguments.config.empty()) {
-        WEIR_TRY_ASSIGN(config, server::load_config(arguments.config));
+    if (arguments.config) {
+        WEIR_TRY_ASSIGN(config, server::load_config(*arguments.config));
     } else if (std::filesystem::exists(in_home)) {
         WEIR_TRY_ASSIGN(config, server::load_config(in_home));
     }
-    if (!arguments.listen.empty()) {
-        WEIR_TRY_ASSIGN(const server::Config listening,
-                        server::parse_config("server.listen = \"" + arguments.listen + "\""));
-        config.listen_address = listening.listen_address;
-        config.listen_port = listening.listen_port;
+    if (arguments.listen) {
+        WEIR_TRY_ASSIGN(const server::ListenAddress listen,
+                        server::parse_listen(*arguments.listen));
+        config.listen_address = listen.address;
+        config.listen_port = listen.port;
     }
+    WEIR_TRY(server::check_files(config));
     return config;
 }
 
@@ -95,7 +140,7 @@ int serve_command(const ServeArguments& arguments) {
     const std::filesystem::path home = server::default_home();
     auto config = config_for(arguments, home);
     if (!config) {
-        return report(std::unexpected(config.error()));
+        return report(config.error());
     }
     const std::string model = config->routes.front().model;
     const auto body = [&](const std::function<void(std::string)>& ready) {
@@ -155,7 +200,8 @@ class Verbs {
         CLI::App* serve = verb("serve", "Run the gateway");
         serve->add_option("--config", serve_.config,
                           "configuration file (default: weir.toml in $WEIR_HOME, if there)");
-        serve->add_option("--listen", serve_.listen, "ADDRESS:PORT (default: 127.0.0.1:8080)");
+        serve->add_option("--listen", serve_.listen, "default: 127.0.0.1:8080")
+            ->check(listen_address());
         serve->add_flag("--background", serve_.background, "go on in the background");
         serve->callback([this] {
             action_ = [this] {
@@ -166,29 +212,53 @@ class Verbs {
         CLI::App* worker = verb("worker", "Serve one model on a Unix socket (started by serve)");
         worker->add_option("--model", worker_.model_path, "GGUF file or Hugging Face folder");
         worker->add_option("--socket", worker_.socket, "socket to listen on");
-        worker->add_option("--context-tokens", worker_.context_tokens);
-        worker->add_option("--cache-tokens", worker_.cache_tokens);
-        worker->add_option("--threads", worker_.threads);
+        worker->add_option("--context-tokens", worker_.context_tokens)
+            ->check(one_to(server::kContextTokensMax));
+        worker->add_option("--cache-tokens", worker_.cache_tokens)
+            ->check(one_to(server::kCacheTokensMax));
+        add_threads(worker, worker_.threads);
         worker->add_flag("--plan", plan_, "only say how much memory the model takes");
-        on(worker, [this] {
-            worker_.embedded = embedded_model();
-            return plan_ ? server::plan_worker(worker_) : server::run_worker(worker_);
+        worker->callback([this] {
+            action_ = [this] {
+                return worker_command();
+            };
         });
     }
 
+    // Whoever started us reads on a descriptor of its own why we failed, and says it to people.
+    int worker_command() {
+        const bool is_heard = ::fcntl(server::kLineDescriptor, F_GETFD) != -1;
+        worker_.embedded = embedded_model();
+        const Result<void> done =
+            plan_ ? server::plan_worker(worker_) : server::run_worker(worker_);
+        return !done && is_heard ? kFailed : report(done);
+    }
+
     void add_admin_verbs() {
-        on(verb("stop", "Stop the running gateway"), [] { return stop(server::default_home()); });
+        on(printing_verb("stop", "Stop the running gateway"),
+           [this] { return stop(server::default_home(), form()); });
         on(printing_verb("ps", "Show the workers of the running gateway"),
            [this] { return ps(server::default_home(), form()); });
         on(printing_verb("ls", "List the models that the running gateway answers for"),
            [this] { return ls(server::default_home(), form()); });
         CLI::App* spending = printing_verb("spend", "Show what requests have cost");
-        spending->add_option("--days", days_, "only the last so many days");
+        spending->add_option("--days", days_, "only the last so many days")->check(one_to(36'500));
         on(spending, [this] { return spend(server::default_home(), days_, form()); });
-        on(printing_verb("doctor", "Check this machine and the configuration"), [this] {
-            const std::filesystem::path home = server::default_home();
-            return doctor(home, home / "weir.toml", form());
+        CLI::App* examine =
+            printing_verb("doctor", "Check this machine, the configuration and its models");
+        examine->add_option("--config", config_,
+                            "configuration file (default: weir.toml in $WEIR_HOME, if there)");
+        on(examine, [this] {
+            return doctor({.home = server::default_home(),
+                           .program = own_program(),
+                           .config = config_,
+                           .form = form()});
         });
+    }
+
+    static void add_threads(CLI::App* added, std::optional<uint32_t>& threads) {
+        added->add_option("--threads", threads, "default: one a core")
+            ->check(one_to(server::kThreadsMax));
     }
 
     CLI::App* model_verb(CLI::App* added) {
@@ -198,21 +268,25 @@ class Verbs {
     }
 
     void add_model_verbs() {
-        CLI::App* talk = model_verb(verb("run", "Talk to a model"));
+        CLI::App* talk = model_verb(printing_verb("run", "Talk to a model"));
         talk->add_option("PROMPT", run_.prompt, "one question; without it, a conversation");
         talk->add_option("--system", run_.system, "system prompt");
-        talk->add_option("--temperature", run_.temperature);
-        talk->add_option("--seed", run_.seed);
-        talk->add_option("--max-tokens", run_.tokens_max);
-        talk->add_option("--threads", run_.threads);
-        on(talk, [this] { return run(model_access(), model_, run_); });
+        talk->add_option("--temperature", run_.temperature)->check(temperature_range());
+        talk->add_option("--seed", run_.seed)->check(seed_range());
+        talk->add_option("--max-tokens", run_.tokens_max)
+            ->check(one_to(std::numeric_limits<int32_t>::max()));
+        add_threads(talk, run_.threads);
+        on(talk, [this] {
+            run_.form = form();
+            return run(model_access(), model_, run_);
+        });
 
         on(model_verb(printing_verb("show", "Architecture and memory plan of a model")),
            [this] { return show(model_access(), model_, form()); });
 
         CLI::App* measure =
             model_verb(printing_verb("bench", "Prefill and decode speed of a model"));
-        measure->add_option("--threads", bench_.threads);
+        add_threads(measure, bench_.threads);
         measure->add_option("--rounds", bench_.rounds)->check(CLI::Range(1, 1000));
         measure->add_option("--prompt-tokens", bench_.prompt_tokens)->check(CLI::Range(1, 4000));
         on(measure, [this] {
@@ -242,6 +316,7 @@ class Verbs {
     bool json_ = false;
     bool plan_ = false;
     uint32_t days_ = 0;
+    std::optional<std::string> config_;
     std::string model_;
     ServeArguments serve_;
     server::WorkerOptions worker_;
@@ -249,9 +324,30 @@ class Verbs {
     BenchOptions bench_;
 };
 
+// CLI11 says of an unknown verb only that one is missing. Absent: the first word is fine.
+std::optional<std::string> wrong_verb(const CLI::App& app, int argc, char** argv) {
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (first.starts_with('-')) {
+        return std::nullopt;
+    }
+    std::string verbs;
+    for (const CLI::App* verb : app.get_subcommands(nullptr)) {
+        if (verb->get_name() == first) {
+            return std::nullopt;
+        }
+        verbs += (verbs.empty() ? "" : ", ") + verb->get_name();
+    }
+    return argc > 1 ? fmt::format("unknown subcommand \"{}\"; there are: {}", first, verbs)
+                    : fmt::format("a subcommand is required: {} (weir --help)", verbs);
+}
+
 int main_without_exceptions(int argc, char** argv) {
     CLI::App app("Weir: one endpoint for the models you host and the models you rent.", "weir");
     const Verbs verbs(app);
+    if (const auto wrong = wrong_verb(app, argc, argv)) {
+        std::fprintf(stderr, "weir: %s\n", wrong->c_str());
+        return kWrongUsage;
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -16,8 +16,11 @@ struct ModelAccess {
     std::function<Result<void>()> enter_sandbox;
     std::span<const std::byte> embedded;
 
-    // `name` is a path, or the embedded model's name.
+    // `name` is a path, or the embedded model's name. Errors name the path as it was given.
     Result<model::ModelSource::Pointer> open(const std::string& name) const;
+
+    // The text of a file that is no model, such as a template.
+    Result<std::string> read_text(const std::string& path, size_t bytes_max) const;
 };
 
 }  // namespace weir::cli
