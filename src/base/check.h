@@ -5,7 +5,7 @@
 
 namespace weir {
 
-// Counts contained bugs; a metric shows it, and it should be zero.
+// Counts contained bugs. Gateway and workers show it as weir_bugs_total, and it should be zero.
 std::atomic<uint64_t>& bug_count();
 
 namespace detail {

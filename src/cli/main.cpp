@@ -212,6 +212,7 @@ class Verbs {
         CLI::App* worker = verb("worker", "Serve one model on a Unix socket (started by serve)");
         worker->add_option("--model", worker_.model_path, "GGUF file or Hugging Face folder");
         worker->add_option("--socket", worker_.socket, "socket to listen on");
+        worker->add_option("--name", worker_.name, "what answers and metrics call the model");
         worker->add_option("--context-tokens", worker_.context_tokens)
             ->check(one_to(server::kContextTokensMax));
         worker->add_option("--cache-tokens", worker_.cache_tokens)

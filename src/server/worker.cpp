@@ -2,12 +2,14 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <future>
+#include <thread>
 
 #include "base/file.h"
 #include "engine/local_backend.h"
@@ -71,39 +73,71 @@ class LateBackend final : public chat::ChatBackend {
     std::atomic<chat::ChatBackend*> backend_ = nullptr;
 };
 
-// Blocks until SIGTERM; ends the process at once when standard input ends, because then the gateway
-// is gone, and with it everybody who waited. SIGTERM is blocked in every thread.
-void wait_for_end() {
-    sigset_t signals;
-    ::sigemptyset(&signals);
-    ::sigaddset(&signals, SIGTERM);
-    const UniqueFd terminated(::signalfd(-1, &signals, SFD_CLOEXEC));
-    std::array<pollfd, 2> watched = {
-        {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = terminated.get(), .events = POLLIN}}};
-    while (true) {
-        if (::poll(watched.data(), watched.size(), -1) < 0) {
-            continue;  // interrupted
-        }
-        if (watched[1].revents != 0) {
-            return;
-        }
-        std::array<char, 64> buffer{};
-        if (::read(STDIN_FILENO, buffer.data(), buffer.size()) <= 0) {
-            ::_exit(0);
+// Watches for this process's end, also while a large model loads, which takes long. Standard input
+// ends with the gateway, and then nobody waits any more: the process ends at once. SIGTERM, which
+// every thread has blocked, does the same until model_is_ready(), and then lets wait() return.
+class EndWatch {
+  public:
+    EndWatch() : stopped_(::eventfd(0, EFD_CLOEXEC)), thread_([this] { watch(); }) {}
+    EndWatch(const EndWatch&) = delete;
+    EndWatch& operator=(const EndWatch&) = delete;
+    ~EndWatch() {
+        ::eventfd_write(stopped_.get(), 1);
+        thread_.join();
+    }
+
+    void model_is_ready() { ready_ = true; }
+    void wait() { terminated_.get_future().wait(); }
+
+  private:
+    void watch() {
+        sigset_t signals;
+        ::sigemptyset(&signals);
+        ::sigaddset(&signals, SIGTERM);
+        const UniqueFd terminated(::signalfd(-1, &signals, SFD_CLOEXEC));
+        std::array<pollfd, 3> watched = {{{.fd = STDIN_FILENO, .events = POLLIN},
+                                          {.fd = terminated.get(), .events = POLLIN},
+                                          {.fd = stopped_.get(), .events = POLLIN}}};
+        while (true) {
+            if (::poll(watched.data(), watched.size(), -1) < 0) {
+                continue;  // interrupted
+            }
+            if (watched[2].revents != 0) {
+                return;
+            }
+            if (watched[1].revents != 0) {
+                if (!ready_) {
+                    ::_exit(0);
+                }
+                watched[1].fd = -1;  // once is enough; standard input still matters
+                terminated_.set_value();
+            }
+            std::array<char, 64> buffer{};
+            if (watched[0].revents != 0 &&
+                ::read(STDIN_FILENO, buffer.data(), buffer.size()) <= 0) {
+                ::_exit(0);
+            }
         }
     }
-}
+
+    UniqueFd stopped_;
+    std::atomic<bool> ready_ = false;
+    std::promise<void> terminated_;
+    std::thread thread_;  // last: it uses the rest
+};
 
 Result<void> serve_model(const WorkerOptions& options, net::HttpServer& http, LateBackend& late,
                          metrics::Registry& registry) {
+    EndWatch end;
     WEIR_TRY(enter_sandbox());
     WEIR_TRY_ASSIGN(auto source, open_model(options));
     WEIR_TRY_ASSIGN(auto local, engine::LocalModel::load(std::move(source), model_options(options),
                                                          system_clock(), registry));
     late.set(local->backend());
     local->run();
+    end.model_is_ready();
     say(R"({"ready":true})");
-    wait_for_end();
+    end.wait();
     std::promise<void> drained;
     http.drain(kDrainMax, [&] { drained.set_value(); });
     drained.get_future().wait();
@@ -135,11 +169,11 @@ Result<void> run_worker(const WorkerOptions& options) {
     ::sigaddset(&signals, SIGTERM);
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-    metrics::Registry registry;
+    metrics::Registry registry({{"model_name", options.name}});
     LateBackend late;
     net::Loop loop;
     net::HttpServer http(loop, net::HttpServerLimits{},
-                         std::make_shared<WorkerHandler>(late, registry, "local"));
+                         std::make_shared<WorkerHandler>(late, registry, options.name));
     const Result<void> listening = http.listen_unix(options.socket);
     if (!listening) {
         return say_error(listening.error());

@@ -11,7 +11,8 @@
 namespace weir::server {
 
 struct WorkerOptions {
-    std::string model_path;  // empty: `embedded`
+    std::string name = "local";  // what answers and metrics call the model
+    std::string model_path;      // empty: `embedded`
     std::span<const std::byte> embedded;
     std::string socket;
     std::optional<uint32_t> context_tokens;
@@ -24,8 +25,9 @@ struct WorkerOptions {
 Result<void> plan_worker(const WorkerOptions& options);
 
 // Serves one model on a Unix socket, with the gateway's own HTTP API, until standard input ends
-// (the gateway is gone), or SIGTERM: then it finishes what it has begun. The socket is bound before
-// the process sandboxes itself, the model is read after. Says {"ready":true} on descriptor 3.
+// (the gateway is gone), or SIGTERM: then it finishes what it has begun. While it still loads, both
+// end it at once. The socket is bound before the process sandboxes itself, the model is read after.
+// Says {"ready":true} on descriptor 3.
 Result<void> run_worker(const WorkerOptions& options);
 
 }  // namespace weir::server

@@ -5,7 +5,9 @@
 
 #include "api/openai_chat.h"
 #include "api/openai_reply.h"
+#include "base/check.h"
 #include "server/http_reply.h"
+#include "server/worker_metrics.h"
 
 namespace weir::server {
 namespace {
@@ -103,10 +105,15 @@ void WorkerHandler::handle(net::HttpRequest request, std::shared_ptr<net::HttpRe
     } else if (request.method == "GET" && request.path == "/metrics") {
         responder->reply({.status = 200,
                           .headers = {{"Content-Type", "text/plain; version=0.0.4"}},
-                          .body = registry_.text()});
+                          .body = metrics_text()});
     } else if (const Result<void> begun = begin(request, responder, std::move(cancelled)); !begun) {
         responder->reply(server::error_reply(begun.error()));
     }
+}
+
+std::string WorkerHandler::metrics_text() {
+    registry_.counter(kBugsMetric, kBugsHelp).set(bug_count());
+    return registry_.text();
 }
 
 Result<void> WorkerHandler::begin(const net::HttpRequest& request,

@@ -15,8 +15,7 @@ namespace weir::server {
 // Threads: any. Ownership: borrows the backend and the registry.
 class WorkerHandler final : public net::HttpHandler {
   public:
-    WorkerHandler(chat::ChatBackend& backend, const metrics::Registry& registry,
-                  std::string model_name)
+    WorkerHandler(chat::ChatBackend& backend, metrics::Registry& registry, std::string model_name)
         : backend_(backend), registry_(registry), model_name_(std::move(model_name)) {}
 
     void handle(net::HttpRequest request, std::shared_ptr<net::HttpResponder> responder,
@@ -24,11 +23,12 @@ class WorkerHandler final : public net::HttpHandler {
     net::HttpReply error_reply(int status, std::string_view why) override;
 
   private:
+    std::string metrics_text();
     Result<void> begin(const net::HttpRequest& request,
                        std::shared_ptr<net::HttpResponder> responder, std::stop_token cancelled);
 
     chat::ChatBackend& backend_;
-    const metrics::Registry& registry_;
+    metrics::Registry& registry_;
     std::string model_name_;
 };
 

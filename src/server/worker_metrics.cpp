@@ -4,6 +4,9 @@
 #include <map>
 #include <memory>
 
+#include "base/check.h"
+#include "base/metrics.h"
+
 namespace weir::server {
 namespace {
 
@@ -37,6 +40,24 @@ struct Gathering {
 };
 
 }  // namespace
+
+std::string house_metrics(const ledger::LedgerStats& ledger, uint64_t bugs) {
+    metrics::Registry registry;
+    registry.counter(kBugsMetric, kBugsHelp).set(bugs);
+    registry.counter("weir_ledger_entries_written_total", "Requests that have been booked")
+        .set(ledger.written);
+    registry
+        .counter("weir_ledger_entries_failed_total",
+                 "Requests that could not be booked before their answers ended")
+        .set(ledger.failed);
+    registry.counter("weir_ledger_entries_lost_total", "Requests that never will be booked")
+        .set(ledger.lost);
+    registry
+        .gauge("weir_ledger_entries_kept",
+               "Requests whose answers have ended and that wait to be booked")
+        .set(static_cast<double>(ledger.kept));
+    return registry.text();
+}
 
 std::string join_expositions(const std::vector<std::string>& texts) {
     std::map<std::string, Family, std::less<>> families;
@@ -75,6 +96,7 @@ void collect_metrics(Gateway& gateway, WorkerPool& workers, net::HttpClient& cli
                      std::function<void(std::string)> done) {
     const auto gathering = std::make_shared<Gathering>();
     gathering->texts.push_back(gateway.metrics.text());
+    gathering->texts.push_back(house_metrics(gateway.ledger->stats(), bug_count()));
     gathering->done = std::move(done);
     const auto strand = gateway.strand;
     workers.status([gathering, strand, &client](const std::vector<WorkerStatus>& all) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "json/fields.h"
 #include "json/parse.h"
+#include "net/http_client.h"
 #include "server/subprocess.h"
 
 namespace weir::server {
@@ -16,7 +17,6 @@ namespace {
 
 constexpr uint32_t kFruitlessDeathsMax = 3;
 constexpr std::chrono::seconds kPenalty{10};
-constexpr std::chrono::milliseconds kDeathNoticeMax{2'000};
 
 struct Waiter {
     std::optional<uint64_t> died_generation;
@@ -37,8 +37,26 @@ struct Worker {
     uint32_t fruitless_deaths = 0;  // in a row
     Clock::TimePoint last_used{};
     Clock::TimePoint blocked_until{};
+    uint32_t silent_probes = 0;  // in a row
     std::deque<Waiter> waiting;
-    std::unique_ptr<net::Timer> timer;  // start_max, stop_max or idle_unload, by state
+    std::unique_ptr<net::Timer> timer;         // start_max, stop_max or idle_unload, by state
+    std::unique_ptr<net::Timer> notice_timer;  // death_notice_max, while Ready and waited for
+    std::unique_ptr<net::Timer> probe_timer;   // while Ready and busy
+};
+
+// Whether a worker answered GET /health at all: the thread that answers never computes.
+class ProbeSink final : public net::HttpSink {
+  public:
+    explicit ProbeSink(std::function<void(bool answered)> done) : done_(std::move(done)) {}
+
+    void on_head(net::HttpResponseHead head) override { good_ = head.status == 200; }
+    void on_body(std::string_view) override {}
+    void on_end() override { done_(good_); }
+    void on_failure(net::HttpFailure) override { done_(false); }
+
+  private:
+    std::function<void(bool answered)> done_;
+    bool good_ = false;
 };
 
 // What a worker says on its line: {"ready":true}, {"memory_bytes":N} or {"error":"…"}.
@@ -89,11 +107,13 @@ void WorkerLease::succeeded() {
 struct WorkerPool::Impl : std::enable_shared_from_this<WorkerPool::Impl> {
     Impl(net::Loop& loop, WorkerPoolOptions given, std::vector<WorkerSpec> specs,
          const Clock& its_clock)
-        : strand(loop.make_strand()), options(std::move(given)), clock(its_clock) {
+        : strand(loop.make_strand()), options(std::move(given)), clock(its_clock), client(loop) {
         for (WorkerSpec& spec : specs) {
             Worker& worker = workers.emplace_back();
             worker.spec = std::move(spec);
             worker.timer = strand->make_timer();
+            worker.notice_timer = strand->make_timer();
+            worker.probe_timer = strand->make_timer();
         }
     }
 
@@ -113,11 +133,15 @@ struct WorkerPool::Impl : std::enable_shared_from_this<WorkerPool::Impl> {
     void give_back(size_t index, uint64_t generation, bool succeeded);
     void end(size_t index);
     void arm_idle_timer(size_t index);
+    void arm_probe_timer(size_t index);
+    void probe(size_t index);
+    void on_probed(size_t index, uint64_t generation, bool answered);
     Result<std::unique_ptr<Subprocess>> spawn(size_t index, std::vector<std::string> arguments);
 
     std::shared_ptr<net::Strand> strand;
     WorkerPoolOptions options;
     const Clock& clock;
+    net::HttpClient client;  // for probes
     std::vector<Worker> workers;
     std::vector<std::unique_ptr<Subprocess>> ended;  // to be joined outside of their callbacks
     bool stopping = false;
@@ -153,13 +177,13 @@ void WorkerPool::Impl::acquire(size_t index, Waiter waiter) {
     worker.waiting.push_back(std::move(waiter));
     if (worker.state == WorkerState::Stopped) {
         start(index);
-    } else if (worker.state == WorkerState::Ready) {  // its end has not been noticed yet
-        worker.timer->start(kDeathNoticeMax, [this, index] {
+    } else if (worker.state == WorkerState::Ready && worker.waiting.size() == 1) {
+        // Its end has not been noticed yet.
+        worker.notice_timer->start(options.death_notice_max, [this, index] {
             if (workers[index].state == WorkerState::Ready) {
                 fail_waiting(workers[index],
                              make_error(ErrorCode::Unavailable, "the worker of {} broke off",
                                         workers[index].spec.name));
-                arm_idle_timer(index);
             }
         });
     }
@@ -284,6 +308,7 @@ void WorkerPool::Impl::run(size_t index) {
         fmt::format("{}/worker-{}-{}.sock", options.socket_dir, index, worker.generation);
     std::vector<std::string> arguments = {options.program, "worker", "--socket", worker.socket};
     arguments.insert(arguments.end(), worker.spec.arguments.begin(), worker.spec.arguments.end());
+    arguments.insert(arguments.end(), {"--name", worker.spec.name});
     auto process = spawn(index, std::move(arguments));
     if (!process) {
         worker.state = WorkerState::Stopped;
@@ -327,6 +352,8 @@ void WorkerPool::Impl::on_exit(size_t index, uint64_t generation, int status) {
     ended.clear();  // earlier ones: their threads have long returned
     ended.push_back(std::move(worker.process));
     worker.timer->cancel();
+    worker.notice_timer->cancel();
+    worker.probe_timer->cancel();
     worker.in_flight = 0;
     const WorkerState was = worker.state;
     worker.state = WorkerState::Stopped;
@@ -384,7 +411,11 @@ void WorkerPool::Impl::serve_waiting(size_t index) {
 
 void WorkerPool::Impl::hand_out(size_t index, Acquired acquired) {
     Worker& worker = workers[index];
-    ++worker.in_flight;
+    if (++worker.in_flight == 1) {
+        worker.timer->cancel();  // it is not idle
+        worker.silent_probes = 0;
+        arm_probe_timer(index);
+    }
     const auto give_back = [weak = weak_from_this(), on = strand, index,
                             generation = worker.generation](bool succeeded) {
         on->post([weak, index, generation, succeeded] {
@@ -440,6 +471,44 @@ void WorkerPool::Impl::arm_idle_timer(size_t index) {
                 end(index);
             }
         });
+    }
+}
+
+// A worker that hangs (a stopped process, a dead disk under its mapping) keeps its connections open
+// and says nothing, which is also what one does that reads a long prompt. What tells them apart is
+// that the latter still answers /health.
+void WorkerPool::Impl::arm_probe_timer(size_t index) {
+    workers[index].probe_timer->start(options.probe_every, [this, index] { probe(index); });
+}
+
+void WorkerPool::Impl::probe(size_t index) {
+    const Worker& worker = workers[index];
+    if (worker.state != WorkerState::Ready || worker.in_flight == 0) {
+        return;
+    }
+    net::HttpClientRequest request{.method = "GET", .target = "/health"};
+    request.limits.total_max = options.probe_every;
+    client.send_unix(worker.socket, std::move(request),
+                     std::make_shared<ProbeSink>([weak = weak_from_this(), on = strand, index,
+                                                  generation = worker.generation](bool answered) {
+                         on->post([weak, index, generation, answered] {
+                             if (const auto self = weak.lock()) {
+                                 self->on_probed(index, generation, answered);
+                             }
+                         });
+                     }));
+    arm_probe_timer(index);
+}
+
+void WorkerPool::Impl::on_probed(size_t index, uint64_t generation, bool answered) {
+    Worker& worker = workers[index];
+    if (worker.generation != generation || worker.state != WorkerState::Ready) {
+        return;
+    }
+    worker.silent_probes = answered ? 0 : worker.silent_probes + 1;
+    if (worker.silent_probes >= options.silent_probes_max) {
+        worker.failure = "it hung";
+        worker.process->signal(SIGKILL);
     }
 }
 

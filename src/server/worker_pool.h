@@ -33,6 +33,12 @@ struct WorkerPoolOptions {
     std::chrono::milliseconds start_max{120'000};
     std::chrono::milliseconds stop_max{30'000};  // from SIGTERM to SIGKILL
     size_t waiting_max = 4096;                   // requests that wait for one worker to start
+    // How long somebody whose connection broke off waits for the worker's end to show.
+    std::chrono::milliseconds death_notice_max{2'000};
+    // While it has requests, a worker is asked so often whether it lives, and gets as long to
+    // answer; after so many silences in a row it counts as hung and is killed.
+    std::chrono::milliseconds probe_every{4'000};
+    uint32_t silent_probes_max = 5;
 };
 
 struct WorkerStatus {
@@ -75,9 +81,9 @@ class WorkerLease {
 };
 
 // Runs one worker process per local model: starts it when it is first asked for, restarts it when
-// it dies, unloads it when idle, keeps all of them within the memory budget by unloading the least
-// recently used idle one. A worker that dies again and again without having answered anything is
-// left alone for a while.
+// it dies, kills it when it hangs, unloads it when idle, keeps all of them within the memory budget
+// by unloading the least recently used idle one. A worker that dies again and again without having
+// answered anything is left alone for a while.
 //
 // Threads: any; its state lives on one strand. Ownership: owns the processes; the destructor ends
 // them.

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <optional>
 #include <thread>
 
 namespace weir::server {
@@ -15,7 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // Stands for this program: says what a worker says, and behaves as its last argument tells it.
-//   worker --plan MIB BEHAVIOUR          worker --socket PATH MIB BEHAVIOUR
+//   worker --plan MIB BEHAVIOUR          worker --socket PATH MIB BEHAVIOUR --name NAME
 constexpr std::string_view kStub = R"(#!/bin/sh
 if [ "$2" = --plan ]; then
     [ "$4" = corrupt ] && { echo '{"error":"the file is cut short"}' >&3; exit 1; }
@@ -24,6 +25,7 @@ if [ "$2" = --plan ]; then
 fi
 case "$5" in
     dies) exit 3 ;;
+    named) [ "$6 $7" = "--name the name" ] || exit 4 ;;
     stubborn) trap '' TERM ;;
     mute) exec cat >/dev/null ;;
 esac
@@ -201,6 +203,38 @@ TEST_F(WorkerPoolTest, ADeadWorkerIsReplacedForThoseWhoSawItDie) {
     const WorkerStatus now = status()[0];
     EXPECT_EQ(now.deaths, 1u);
     EXPECT_EQ(now.starts, 2u);
+}
+
+// The stub does not even listen: it is as silent as a process that was stopped.
+TEST_F(WorkerPoolTest, ABusyWorkerThatAnswersNoProbeIsKilled) {
+    make_pool({spec("a", 10)}, {.probe_every = milliseconds(5), .silent_probes_max = 2});
+    const auto busy = lease(0);
+    ASSERT_TRUE(busy);
+    const auto next = lease(0, busy->generation());
+    ASSERT_TRUE(next) << next.error().message;
+    EXPECT_GT(next->generation(), busy->generation());
+    EXPECT_EQ(status()[0].deaths, 1u);
+}
+
+// The request that saw nothing wrong gives its lease back meanwhile, and so the worker is idle.
+TEST_F(WorkerPoolTest, AFalseAlarmIsAnsweredAlthoughTheWorkerBecomesIdle) {
+    make_pool({spec("a", 10)},
+              {.idle_unload = std::chrono::hours(1), .death_notice_max = milliseconds(20)});
+    std::optional<WorkerLease> well = lease(0).value();
+    std::promise<Result<WorkerLease>> promise;
+    pool_->acquire(0, well->generation(),
+                   [&](Result<WorkerLease> got) { promise.set_value(std::move(got)); });
+    well.reset();
+    const auto alarmed = promise.get_future().get();
+    ASSERT_FALSE(alarmed);
+    EXPECT_EQ(alarmed.error().code, ErrorCode::Unavailable);
+    EXPECT_EQ(status()[0].state, WorkerState::Ready);
+    touch(0);
+}
+
+TEST_F(WorkerPoolTest, TellsAWorkerItsName) {
+    make_pool({spec("the name", 10, "named")});
+    EXPECT_TRUE(lease(0));
 }
 
 TEST_F(WorkerPoolTest, AWorkerThatDiesAgainAndAgainIsLeftAloneForAWhile) {
