@@ -17,6 +17,7 @@ class ReplaySink final : public chat::ChatSink {
 
     void on_event(chat::ChatEvent event) override;
 
+    bool has_begun() const { return passed_ > 0; }
     // The answer will now be told again.
     void rewind();
     // What was told again differs from what was passed on; nothing is passed on any more.

@@ -4,13 +4,19 @@
 #include <utility>
 
 #include "base/log.h"
+#include "router/health.h"
 #include "server/answer_relay.h"
 #include "server/replay_sink.h"
 
 namespace weir::server {
 namespace {
 
-constexpr uint32_t kDeathsMax = 2;  // the second one ends the answer
+// A request that kills its worker does so each time, and takes its neighbours' worker away each
+// time. One that has not been answered at all may be such, and gets one worker more; one that has
+// begun to be answered is more likely a neighbour, and outlives a killer's two.
+constexpr uint32_t kDeathsBeforeFirstEventMax = 2;
+constexpr uint32_t kDeathsMax = 3;
+constexpr uint32_t kStaleMax = 4;  // kept connections that turn out to be closed, in a row
 
 // One request, from worker to worker.
 //
@@ -33,15 +39,47 @@ class Rescue final : public std::enable_shared_from_this<Rescue> {
     void ask(std::optional<uint64_t> died_generation) {
         pool_.acquire(index_, died_generation,
                       [self = shared_from_this()](Result<WorkerLease> lease) {
-                          if (!lease) {
-                              self->sink_->on_event(std::move(lease).error());
-                              return;
+                          if (lease) {
+                              self->on_lease(*std::move(lease));
+                          } else {
+                              self->end(std::move(lease).error());
                           }
-                          self->send(*std::move(lease));
                       });
     }
 
   private:
+    void on_lease(WorkerLease lease) {
+        // A worker that still ran has kept its number; a connection to another one broke because
+        // that had died, with this request in its hands or not.
+        if (stale_generation_ && *stale_generation_ != lease.generation() && has_died_enough()) {
+            return;
+        }
+        stale_generation_.reset();
+        send(std::move(lease));
+    }
+
+    // What fails after a death is not tried again: the request may be what the worker died of.
+    void end(Error error) {
+        if (deaths_ > 0 && router::is_worth_another_try(error)) {
+            error.reason = router::kWorkerDied;
+        }
+        sink_->on_event(std::move(error));
+    }
+
+    // One more worker has died; true if that ends the answer, too.
+    bool has_died_enough() {
+        ++deaths_;
+        if (deaths_ < (replay_->has_begun() ? kDeathsMax : kDeathsBeforeFirstEventMax)) {
+            log(LogLevel::Warning, "request {}: its worker broke off; asking a new one",
+                request_->id);
+            return false;
+        }
+        log(LogLevel::Warning, "request {}: given up, {} workers broke off", request_->id, deaths_);
+        end(make_error(ErrorCode::Unavailable,
+                       "the model's worker ended {} times during this answer", deaths_));
+        return true;
+    }
+
     void send(WorkerLease lease) {
         const std::string socket = lease.socket();
         const auto relay = std::make_shared<AnswerRelay>(
@@ -55,7 +93,7 @@ class Rescue final : public std::enable_shared_from_this<Rescue> {
             });
         auto call = relay->encode();
         if (!call) {
-            sink_->on_event(std::move(call).error());
+            end(std::move(call).error());
             return;
         }
         // A worker's own limits end what takes too long; it says nothing while it reads a prompt.
@@ -78,19 +116,21 @@ class Rescue final : public std::enable_shared_from_this<Rescue> {
         if (!failure->transport || cancel_.stop_requested() ||
             *failure->transport == net::HttpFailureKind::Cancelled ||
             *failure->transport == net::HttpFailureKind::AnswerTooLarge) {
-            sink_->on_event(std::move(failure->error));
+            end(std::move(failure->error));
             return;
         }
-        if (*failure->transport == net::HttpFailureKind::StaleConnection) {
+        // A kept connection that was closed before it said anything: the worker let go of it, or it
+        // died of this very request. Which of them shows in the number of the worker that is there.
+        if (*failure->transport == net::HttpFailureKind::StaleConnection &&
+            ++stale_connections_ <= kStaleMax) {
+            stale_generation_ = lease.generation();
             ask(std::nullopt);
             return;
         }
-        if (++deaths_ >= kDeathsMax) {
-            sink_->on_event(make_error(ErrorCode::Unavailable,
-                                       "the model's worker ended twice during this answer"));
+        stale_connections_ = 0;
+        if (has_died_enough()) {
             return;
         }
-        log(LogLevel::Warning, "request {}: its worker broke off; asking a new one", request_->id);
         replay_->rewind();
         const uint64_t generation = lease.generation();
         {
@@ -108,6 +148,8 @@ class Rescue final : public std::enable_shared_from_this<Rescue> {
     std::shared_ptr<ReplaySink> replay_;
     std::stop_token cancel_;
     uint32_t deaths_ = 0;
+    uint32_t stale_connections_ = 0;
+    std::optional<uint64_t> stale_generation_;  // whose connection was found closed just now
 };
 
 }  // namespace

@@ -16,8 +16,11 @@ namespace weir::server {
 // Rescue. A worker may die while it answers. Its answers are a function of the request and its seed
 // (promise 2), order of events included, so a new worker is asked the same again, and as many
 // events as were already passed on are dropped: the client sees one answer, to the byte. That the
-// dropped events say the same is checked; if they did not, the answer ends with an error. Only a
-// second death ends it too.
+// dropped events say the same is checked; if they did not, the answer ends with an error.
+//
+// A request may also be what its workers die of. So the second death ends an answer that has not
+// begun, and the third one that has; with the reason "worker_died", which nobody tries again
+// (router::is_worth_another_try).
 //
 // Threads: any. Ownership: borrows pool, client and clock.
 class WorkerBackend final : public chat::ChatBackend {
