@@ -45,7 +45,8 @@ void append_field(std::string& out, const Header& field) {
     out += "\r\n";
 }
 
-void append_head(AnswerQueue& queue, int status, const Headers& headers) {
+void append_head(AnswerQueue& queue, int status, const Headers& headers)
+    WEIR_REQUIRES(queue.mutex) {
     if (status < 200 || status > 599) {
         log(LogLevel::Error, "a handler answered with status {}", status);
         status = 500;
@@ -90,7 +91,8 @@ class Responder final : public HttpResponder {
 
     void end(Cut cut);
     bool overflows(size_t bytes);
-    void changed(std::unique_lock<std::mutex> lock);
+    bool must_ask() WEIR_REQUIRES(queue_->mutex);
+    void ask_flush();
 
     const std::shared_ptr<ServerCore> core_;
     // Its own pending read keeps it alive. A handler that holds a responder for longer than the
@@ -102,7 +104,7 @@ class Responder final : public HttpResponder {
 Responder::~Responder() {
     Stage stage;
     {
-        const std::lock_guard lock(queue_->mutex);
+        const MutexLock lock(queue_->mutex);
         stage = queue_->stage;
     }
     if (queue_->gone || stage == Stage::Ended) {
@@ -116,14 +118,12 @@ Responder::~Responder() {
     }
 }
 
-// Releases the lock and has the connection send, unless it was asked already.
-void Responder::changed(std::unique_lock<std::mutex> lock) {
-    const bool ask = !queue_->flush_asked;
-    queue_->flush_asked = true;
-    lock.unlock();
-    if (!ask) {
-        return;
-    }
+// After a change: whether the connection has to be asked to send, or was asked already.
+bool Responder::must_ask() {
+    return !std::exchange(queue_->flush_asked, true);
+}
+
+void Responder::ask_flush() {
     if (const auto connection = connection_.lock()) {
         connection->ask_flush();
     } else {
@@ -143,62 +143,86 @@ bool Responder::overflows(size_t bytes) {
 }
 
 void Responder::reply(HttpReply reply) {
-    std::unique_lock lock(queue_->mutex);
-    if (queue_->gone || queue_->stage != Stage::Fresh) {
-        return;
+    bool ask = false;
+    {
+        const MutexLock lock(queue_->mutex);
+        if (queue_->gone || queue_->stage != Stage::Fresh) {
+            return;
+        }
+        put_reply(*queue_, std::move(reply), core_->draining);
+        ask = must_ask();
     }
-    put_reply(*queue_, std::move(reply), core_->draining);
-    changed(std::move(lock));
+    if (ask) {
+        ask_flush();
+    }
 }
 
 bool Responder::start_stream(int status, Headers headers) {
-    std::unique_lock lock(queue_->mutex);
-    if (queue_->gone || queue_->stage != Stage::Fresh) {
-        return false;
+    bool ask = false;
+    {
+        const MutexLock lock(queue_->mutex);
+        if (queue_->gone || queue_->stage != Stage::Fresh) {
+            return false;
+        }
+        queue_->stage = Stage::Streaming;
+        queue_->close_after = !queue_->keep_alive || core_->draining;
+        append_head(*queue_, status, headers);
+        // HTTP/1.0 has no chunks: there the end of the connection is the end of the answer.
+        queue_->pending += queue_->http_1_0 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n";
+        queue_->queued_bytes += queue_->pending.size();
+        ask = must_ask();
     }
-    queue_->stage = Stage::Streaming;
-    queue_->close_after = !queue_->keep_alive || core_->draining;
-    append_head(*queue_, status, headers);
-    // HTTP/1.0 has no chunks: there the end of the connection is the end of the answer.
-    queue_->pending += queue_->http_1_0 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n";
-    queue_->queued_bytes += queue_->pending.size();
-    changed(std::move(lock));
+    if (ask) {
+        ask_flush();
+    }
     return true;
 }
 
 bool Responder::write(std::string_view bytes) {
-    std::unique_lock lock(queue_->mutex);
-    if (queue_->gone || queue_->stage != Stage::Streaming || overflows(bytes.size())) {
-        return false;
+    bool ask = false;
+    {
+        const MutexLock lock(queue_->mutex);
+        if (queue_->gone || queue_->stage != Stage::Streaming || overflows(bytes.size())) {
+            return false;
+        }
+        if (bytes.empty() || queue_->to_head) {
+            return true;  // an empty chunk would be the end
+        }
+        const size_t before = queue_->pending.size();
+        if (queue_->http_1_0) {
+            queue_->pending += bytes;
+        } else {
+            append_chunk(queue_->pending, bytes);
+        }
+        queue_->queued_bytes += queue_->pending.size() - before;
+        ask = must_ask();
     }
-    if (bytes.empty() || queue_->to_head) {
-        return true;  // an empty chunk would be the end
+    if (ask) {
+        ask_flush();
     }
-    const size_t before = queue_->pending.size();
-    if (queue_->http_1_0) {
-        queue_->pending += bytes;
-    } else {
-        append_chunk(queue_->pending, bytes);
-    }
-    queue_->queued_bytes += queue_->pending.size() - before;
-    changed(std::move(lock));
     return true;
 }
 
 void Responder::end(Cut cut) {
-    std::unique_lock lock(queue_->mutex);
-    const bool cut_unstarted = cut == Cut::Yes && queue_->stage == Stage::Fresh;
-    if (queue_->gone || (queue_->stage != Stage::Streaming && !cut_unstarted)) {
-        return;
+    bool ask = false;
+    {
+        const MutexLock lock(queue_->mutex);
+        const bool cut_unstarted = cut == Cut::Yes && queue_->stage == Stage::Fresh;
+        if (queue_->gone || (queue_->stage != Stage::Streaming && !cut_unstarted)) {
+            return;
+        }
+        queue_->stage = Stage::Ended;
+        if (cut == Cut::Yes) {
+            queue_->cut_after = true;
+        } else if (!queue_->http_1_0 && !queue_->to_head) {
+            queue_->pending += "0\r\n\r\n";
+            queue_->queued_bytes += 5;
+        }
+        ask = must_ask();
     }
-    queue_->stage = Stage::Ended;
-    if (cut == Cut::Yes) {
-        queue_->cut_after = true;
-    } else if (!queue_->http_1_0 && !queue_->to_head) {
-        queue_->pending += "0\r\n\r\n";
-        queue_->queued_bytes += 5;
+    if (ask) {
+        ask_flush();
     }
-    changed(std::move(lock));
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include "net/http_client.h"
 
 #include <algorithm>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
+#include "base/mutex.h"
 #include "net/client_connection.h"
 
 namespace weir::net {
@@ -93,14 +93,16 @@ struct HttpClient::Impl final : ClientPool, std::enable_shared_from_this<HttpCli
 
     Loop& loop;
     const HttpClientOptions options;
-    mutable std::mutex mutex;
-    // Under `mutex`:
-    bool shut = false;
-    std::unordered_map<std::string, Connections> idle;  // by Route::key; the last is the freshest
-    std::unordered_map<const ClientConnection*, std::weak_ptr<ClientConnection>> open;
-    std::unordered_map<std::string, std::shared_ptr<TlsContext>> tls;  // by certificate file
-    uint64_t made = 0;
-    uint64_t reused = 0;
+    mutable Mutex mutex;
+    bool shut WEIR_GUARDED_BY(mutex) = false;
+    // By Route::key; the last is the freshest.
+    std::unordered_map<std::string, Connections> idle WEIR_GUARDED_BY(mutex);
+    std::unordered_map<const ClientConnection*, std::weak_ptr<ClientConnection>> open
+        WEIR_GUARDED_BY(mutex);
+    // By certificate file.
+    std::unordered_map<std::string, std::shared_ptr<TlsContext>> tls WEIR_GUARDED_BY(mutex);
+    uint64_t made WEIR_GUARDED_BY(mutex) = 0;
+    uint64_t reused WEIR_GUARDED_BY(mutex) = 0;
 };
 
 Result<std::shared_ptr<TlsContext>> HttpClient::Impl::tls_for(const TcpPeer& peer) {
@@ -108,13 +110,13 @@ Result<std::shared_ptr<TlsContext>> HttpClient::Impl::tls_for(const TcpPeer& pee
         return nullptr;
     }
     {
-        const std::lock_guard lock(mutex);
+        const MutexLock lock(mutex);
         if (const auto found = tls.find(peer.ca_file); found != tls.end()) {
             return found->second;
         }
     }
     WEIR_TRY_ASSIGN(auto made_now, make_client_tls(peer.ca_file));
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     return tls.emplace(peer.ca_file, std::move(made_now)).first->second;
 }
 
@@ -155,7 +157,7 @@ void HttpClient::Impl::start(std::unique_ptr<Call> call) {
 }
 
 std::shared_ptr<ClientConnection> HttpClient::Impl::take_idle(const std::string& key) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     const auto found = idle.find(key);
     if (found == idle.end()) {
         return nullptr;
@@ -172,7 +174,7 @@ std::shared_ptr<ClientConnection> HttpClient::Impl::take_idle(const std::string&
 void HttpClient::Impl::start_afresh(std::unique_ptr<Call> call) {
     std::shared_ptr<ClientConnection> connection;
     {
-        const std::lock_guard lock(mutex);
+        const MutexLock lock(mutex);
         if (!shut && open.size() < options.connections_max) {
             connection = std::make_shared<ClientConnection>(shared_from_this(), loop.make_strand(),
                                                             call->route);
@@ -189,7 +191,7 @@ void HttpClient::Impl::start_afresh(std::unique_ptr<Call> call) {
 
 void HttpClient::Impl::give_back(const std::shared_ptr<ClientConnection>& connection) {
     {
-        const std::lock_guard lock(mutex);
+        const MutexLock lock(mutex);
         Connections& waiting = idle[connection->key()];
         if (!shut && waiting.size() < options.idle_per_peer_max) {
             connection->expect_idle_end(options.idle_max);
@@ -201,7 +203,7 @@ void HttpClient::Impl::give_back(const std::shared_ptr<ClientConnection>& connec
 }
 
 void HttpClient::Impl::closed(const std::shared_ptr<ClientConnection>& connection) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     open.erase(connection.get());
     const auto found = idle.find(connection->key());
     if (found != idle.end()) {
@@ -215,7 +217,7 @@ void HttpClient::Impl::closed(const std::shared_ptr<ClientConnection>& connectio
 void HttpClient::Impl::forget_idle(const std::string& key) {
     Connections waiting;
     {
-        const std::lock_guard lock(mutex);
+        const MutexLock lock(mutex);
         if (const auto found = idle.find(key); found != idle.end()) {
             waiting = std::move(found->second);
             idle.erase(found);
@@ -230,7 +232,7 @@ void HttpClient::Impl::shut_down() {
     Connections all;
     std::unordered_map<std::string, Connections> waiting;  // goes after the lock
     {
-        const std::lock_guard lock(mutex);
+        const MutexLock lock(mutex);
         shut = true;
         waiting.swap(idle);
         for (const auto& [key, weak] : open) {
@@ -282,7 +284,7 @@ void HttpClient::send_unix(const std::string& socket_path, HttpClientRequest req
 }
 
 HttpClientStats HttpClient::stats() const {
-    const std::lock_guard lock(impl_->mutex);
+    const MutexLock lock(impl_->mutex);
     HttpClientStats stats{impl_->open.size(), impl_->made, impl_->reused, 0};
     for (const auto& [key, waiting] : impl_->idle) {
         stats.connections_idle += waiting.size();

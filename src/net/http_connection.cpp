@@ -266,7 +266,11 @@ void ServerConnection::refuse(HttpProblem problem) {
     end_request();
     answer_ = std::make_shared<AnswerQueue>();
     answer_->to_head = head_.method == "HEAD";
-    put_reply(*answer_, core_->handler->error_reply(problem.status, problem.why), core_->draining);
+    {
+        const MutexLock lock(answer_->mutex);
+        put_reply(*answer_, core_->handler->error_reply(problem.status, problem.why),
+                  core_->draining);
+    }
     read_deadline_->set_after(core_->limits.write_stall_max);
     flush();
 }
@@ -290,7 +294,7 @@ void ServerConnection::flush() {
     }
     bool ended = false;
     {
-        const std::lock_guard lock(answer_->mutex);
+        const MutexLock lock(answer_->mutex);
         answer_->flush_asked = false;
         out_.swap(answer_->pending);
         out_body_ = std::exchange(answer_->body, {});
@@ -358,13 +362,20 @@ void ServerConnection::answer_sent() {
     const std::shared_ptr<AnswerQueue> answer = std::exchange(answer_, nullptr);
     const bool refused = phase_ == Phase::Refusing;
     end_request();
-    if (answer->cut_after) {
+    bool cut = false;
+    bool closes = false;
+    {
+        const MutexLock lock(answer->mutex);
+        cut = answer->cut_after;
+        closes = answer->close_after;
+    }
+    if (cut) {
         // Without chunks a plain end would look like the answer's.
         answer->http_1_0 ? transport_->reset() : transport_->close();
         close();
         return;
     }
-    if (refused || answer->close_after || core_->draining) {
+    if (refused || closes || core_->draining) {
         linger();
         return;
     }

@@ -6,13 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "base/mutex.h"
 #include "net/deadline.h"
 #include "net/http_answer.h"
 #include "net/http_parse.h"
@@ -47,9 +47,10 @@ struct ServerCore {
     std::atomic<uint64_t> cancelled = 0;
 
   private:
-    mutable std::mutex mutex_;
-    std::unordered_map<const ServerConnection*, std::weak_ptr<ServerConnection>> connections_;
-    Task on_empty_;
+    mutable Mutex mutex_;
+    std::unordered_map<const ServerConnection*, std::weak_ptr<ServerConnection>> connections_
+        WEIR_GUARDED_BY(mutex_);
+    Task on_empty_ WEIR_GUARDED_BY(mutex_);
 };
 
 // Threads: all on its strand, but for begin(), ask_flush(), stop() and finish_or_close(), which may

@@ -28,7 +28,7 @@ HttpReply HttpHandler::error_reply(int status, std::string_view why) {
 }
 
 void ServerCore::add(const std::shared_ptr<ServerConnection>& connection) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     connections_.emplace(connection.get(), connection);
     open = connections_.size();
 }
@@ -36,7 +36,7 @@ void ServerCore::add(const std::shared_ptr<ServerConnection>& connection) {
 void ServerCore::remove(const ServerConnection* connection) {
     Task task;
     {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         connections_.erase(connection);
         open = connections_.size();
         if (connections_.empty()) {
@@ -50,7 +50,7 @@ void ServerCore::remove(const ServerConnection* connection) {
 
 std::vector<std::shared_ptr<ServerConnection>> ServerCore::all() const {
     std::vector<std::shared_ptr<ServerConnection>> out;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [key, weak] : connections_) {
         if (auto connection = weak.lock()) {
             out.push_back(std::move(connection));
@@ -61,7 +61,7 @@ std::vector<std::shared_ptr<ServerConnection>> ServerCore::all() const {
 
 void ServerCore::when_empty(Task task) {
     {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         if (!connections_.empty()) {
             on_empty_ = std::move(task);
             return;

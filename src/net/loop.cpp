@@ -92,7 +92,7 @@ Loop::~Loop() {
 }
 
 void Loop::start() {
-    const std::lock_guard lock(impl_->mutex);
+    const MutexLock lock(impl_->mutex);
     while (impl_->threads.size() < impl_->options.threads) {
         impl_->threads.emplace_back([this] { run(); });
     }
@@ -109,7 +109,7 @@ void Loop::stop() {
 void Loop::join() {
     std::vector<std::thread> threads;
     {
-        const std::lock_guard lock(impl_->mutex);
+        const MutexLock lock(impl_->mutex);
         threads.swap(impl_->threads);
     }
     for (std::thread& thread : threads) {

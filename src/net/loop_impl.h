@@ -5,10 +5,10 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
-#include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/mutex.h"
 #include "net/loop.h"
 
 namespace weir::net {
@@ -26,8 +26,8 @@ struct Loop::Impl {
     LoopOptions options;
     asio::io_context context;
     asio::executor_work_guard<asio::io_context::executor_type> work;
-    std::mutex mutex;
-    std::vector<std::thread> threads;  // under `mutex`
+    Mutex mutex;
+    std::vector<std::thread> threads WEIR_GUARDED_BY(mutex);
 };
 
 class AsioStrand final : public Strand {
