@@ -246,11 +246,24 @@ TEST(Config, BrokenTomlNamesTheLine) {
     ASSERT_FALSE(config);
     EXPECT_NE(config.error().message.find("line 2"), std::string::npos);
     EXPECT_FALSE(parse_config("when = 2026-01-01"));
-    std::string deep = "a";
-    for (int i = 0; i < 100; ++i) {
-        deep += ".a";
+}
+
+TEST(Config, DeepNestingIsRefusedBeforeItCostsTheStack) {
+    const auto dotted = [](size_t parts) {
+        std::string key;
+        for (size_t i = 1; i < parts; ++i) {
+            key += "a.";
+        }
+        return key + "a = 1";
+    };
+    EXPECT_EQ(message_of(dotted(40)), "line 1: nested deeper than 16 levels");
+    for (const std::string before : {"", "x = \"\\\"\"\n", "x = '\\'\n", "# \"\n"}) {
+        EXPECT_THAT(message_of(before + dotted(400'000)),
+                    ::testing::HasSubstr("more than 64 dots in keys"))
+            << before;
     }
-    EXPECT_FALSE(parse_config(deep + " = 1"));
+    EXPECT_TRUE(parse_config("# " + std::string(100, '.') + "\n[server]\nallowed_hosts = [\"" +
+                             std::string(100, '.') + "\"]"));
 }
 
 TEST(ParseBytes, KnowsBinaryUnitsAndRefusesTheRest) {

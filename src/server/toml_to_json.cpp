@@ -9,6 +9,37 @@ namespace weir::server {
 namespace {
 
 constexpr uint32_t kDepthMax = 16;
+constexpr uint32_t kLineDotsMax = 64;
+
+// toml++ makes a table of each part of a dotted key and takes them down again by recursion: a key
+// of a hundred thousand parts ends the process. Dots in strings and comments do not count.
+Result<void> refuse_long_dotted_keys(std::string_view text) {
+    uint32_t line = 1;
+    uint32_t dots = 0;
+    char quote = 0;  // that of the string around, on this line
+    bool comment = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (c == '\n') {
+            ++line;
+            dots = 0;
+            quote = 0;
+            comment = false;
+        } else if (quote != 0) {
+            i += c == '\\' && quote == '"' && i + 1 < text.size() && text[i + 1] != '\n' ? 1 : 0;
+            quote = c == quote ? 0 : quote;
+        } else if (!comment) {
+            quote = c == '"' || c == '\'' ? c : 0;
+            comment = c == '#';
+            dots += c == '.' ? 1 : 0;
+        }
+        if (dots > kLineDotsMax) {
+            return fail(ErrorCode::InvalidArgument, "line {}: more than {} dots in keys", line,
+                        kLineDotsMax);
+        }
+    }
+    return {};
+}
 
 Result<json::Value> convert(const toml::node& node, uint32_t depth);
 
@@ -73,6 +104,7 @@ Result<TomlDocument> TomlDocument::parse(std::string_view text) {
     if (!utf8::is_valid(text)) {  // the library asserts on some of it
         return fail(ErrorCode::InvalidArgument, "this is no UTF-8");
     }
+    WEIR_TRY(refuse_long_dotted_keys(text));
     toml::parse_result parsed = toml::parse(text);
     if (!parsed) {
         return fail(ErrorCode::InvalidArgument, "line {}: {}", parsed.error().source().begin.line,
