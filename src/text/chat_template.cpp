@@ -70,7 +70,11 @@ Result<json::Value> content_of(const chat::Message& message, bool as_parts, size
 }
 
 Result<json::Value> tools_of(const chat::Conversation& conversation) {
-    if (conversation.tools.empty()) {
+    // What must not be called is not shown: a model that reads of a function calls it, as plain
+    // text where nobody parses calls.
+    const bool may_call =
+        !conversation.tool_choice || conversation.tool_choice->mode != chat::ToolChoice::Mode::None;
+    if (conversation.tools.empty() || !may_call) {
         return json::Value();
     }
     json::Array tools;

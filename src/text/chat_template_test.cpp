@@ -121,5 +121,15 @@ TEST(ChatTemplate, ToolsAreNoneWhenThereAreNone) {
     EXPECT_EQ(render("{{ tools is none }}{{ documents is none }}", hello())->text(), "TrueTrue");
 }
 
+TEST(ChatTemplate, ToolsThatMustNotBeCalledAreNotShown) {
+    chat::Conversation conversation = hello();
+    conversation.tools = {{.name = "look_up"}};
+    constexpr std::string_view kSource =
+        "{{ 'none' if tools is none else tools[0].function.name }}";
+    EXPECT_EQ(render(kSource, conversation)->text(), "look_up");
+    conversation.tool_choice = chat::ToolChoice{.mode = chat::ToolChoice::Mode::None};
+    EXPECT_EQ(render(kSource, conversation)->text(), "none");
+}
+
 }  // namespace
 }  // namespace weir::text
