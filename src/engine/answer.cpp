@@ -88,14 +88,15 @@ void Answer::emit_echo(uint32_t prompt, std::vector<TokenLogprobs> logprobs) {
     }
 }
 
-GenerationSink::Verdict Answer::on_token(uint32_t choice, const SampledToken& token) {
+Result<GenerationSink::Verdict> Answer::on_token(uint32_t choice, const SampledToken& token) {
     Candidate& candidate = candidates_[choice];
     candidate.logprob_sum += token.logprob_for_rank;
     ++candidate.tokens;
     auto delta = candidate.text.push(choice, token);
     if (!delta) {
-        // The engine samples only tokens that the tokenizer has; end this choice all the same.
-        return Verdict::Stop;
+        // No fault of the request, and no end that the model meant.
+        return fail(ErrorCode::Internal, "the model said token {}, which its tokenizer lacks",
+                    token.token);
     }
     if (*delta) {
         emit(choice, std::move(**delta));

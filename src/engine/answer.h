@@ -59,7 +59,7 @@ class Answer final : public GenerationSink {
 
     void on_started() override;
     void on_prompt_logprobs(uint32_t prompt, std::vector<TokenLogprobs> logprobs) override;
-    Verdict on_token(uint32_t choice, const SampledToken& token) override;
+    Result<Verdict> on_token(uint32_t choice, const SampledToken& token) override;
     void on_choice_finished(uint32_t choice, chat::FinishReason reason) override;
     void on_finished(const chat::Usage& usage) override;
     void on_failed(const Error& error) override;

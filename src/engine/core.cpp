@@ -1,10 +1,15 @@
 #include "engine/core.h"
 
 #include <algorithm>
+#include <new>
 #include <set>
 #include <utility>
 
 #include "base/check.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "engine/core_sequence.h"
+#include "kernels/thread_pool.h"
 
 namespace weir::engine {
 namespace {
@@ -12,49 +17,26 @@ namespace {
 // Waiting sequences that one step looks up in the prefix tree.
 constexpr size_t kProbesPerStep = 16;
 
-double seconds(Clock::TimePoint from, Clock::TimePoint to) {
-    return std::chrono::duration<double>(to - from).count();
-}
-
 }  // namespace
 
-// One generation: what its sequences have in common.
-struct Core::Request {
-    Generation generation;
-    std::shared_ptr<GenerationSink> sink;
-    std::stop_token cancel;
-    Clock::TimePoint arrived;
-    std::optional<Clock::TimePoint> started;
-    std::vector<bool> prompt_is_read;  // [prompts]: its other choices can share its blocks
-    uint32_t unfinished = 0;
-    chat::Usage usage;
-};
+Error out_of_memory() {
+    return make_error(ErrorCode::ResourceExhausted, "out of memory");
+}
 
-// One choice. It waits while it has no state.
-struct Core::Sequence {
-    SequenceId id;
-    std::shared_ptr<Request> request;
-    uint32_t choice;
-    std::vector<TokenId> tokens;  // prompt and answer
-    uint32_t prompt_tokens;
-    uint32_t tokens_limit;  // prompt and answer
-    Sampler sampler;
-    std::optional<kv::SequenceState> state;
-    bool reads_prompt_logits = false;
-    std::vector<TokenLogprobs> prompt_logprobs;
-    uint32_t preemptions = 0;
-    uint32_t computed_once = 0;  // tokens that were computed before, at most
-    std::optional<Clock::TimePoint> scheduled;
-    std::optional<Clock::TimePoint> first_token;
-    Clock::TimePoint last_token;
+void log_exception(const std::exception& exception) noexcept {
+    try {
+        log(LogLevel::Error, "the engine caught: {}", exception.what());
+    } catch (const std::exception&) {  // not even for that
+    }
+}
 
-    uint32_t known() const { return static_cast<uint32_t>(tokens.size()); }
-    uint32_t answered() const { return known() - prompt_tokens; }
-    uint32_t prompt() const { return choice / request->generation.choices_each; }
-    bool leads() const { return choice % request->generation.choices_each == 0; }
-    // The first choice of a prompt reads it; the others wait for its blocks.
-    bool is_held() const { return !leads() && !request->prompt_is_read[prompt()]; }
-};
+void tell_failed(GenerationSink& sink, const Error& error) noexcept {
+    try {
+        sink.on_failed(error);
+    } catch (const std::exception& exception) {
+        log_exception(exception);
+    }
+}
 
 SchedulerConfig scheduler_config(const EngineConfig& config, const kv::StateSpec& spec,
                                  uint32_t model_batch_tokens_max) {
@@ -62,18 +44,26 @@ SchedulerConfig scheduler_config(const EngineConfig& config, const kv::StateSpec
                                ? model_batch_tokens_max
                                : std::min(config.batch_tokens_max, model_batch_tokens_max);
     const uint32_t sequences = std::min(config.sequences_max, batch);
+    std::vector<uint32_t> windows;
+    for (const kv::AttentionGroup& group : spec.groups) {
+        if (group.window_tokens) {
+            windows.push_back(*group.window_tokens);
+        }
+    }
     return {.sequences_max = sequences,
             .batch_tokens_max = batch,
             .logit_rows_max = sequences + config.prompt_logit_rows,
             .block_tokens = spec.block_tokens,
             .groups = static_cast<uint32_t>(spec.groups.size()),
+            .windows = std::move(windows),
             .inter_token_target = config.inter_token_target,
             .prompt_step_target = config.prompt_step_target,
             .prompt_tokens_min = config.prompt_tokens_min};
 }
 
 Core::Core(model::Model& model, const EngineConfig& config, const MemoryPlan& memory,
-           std::unique_ptr<kv::KvCache> kv, const Clock& clock, EngineMetrics metrics)
+           std::unique_ptr<kv::KvCache> kv, const Clock& clock, EngineMetrics metrics,
+           kernels::ThreadPool* pool)
     : model_(model),
       config_(config),
       context_tokens_(memory.context_tokens),
@@ -83,7 +73,13 @@ Core::Core(model::Model& model, const EngineConfig& config, const MemoryPlan& me
       metrics_(metrics),
       kv_(std::move(kv)),
       scheduler_(scheduler_config(config, model.state_spec(), model.batch_tokens_max())),
-      logits_(size_t{scheduler_.config().logit_rows_max} * vocabulary_) {}
+      logits_(size_t{scheduler_.config().logit_rows_max} * vocabulary_),
+      pool_(pool),
+      scratches_(pool == nullptr ? 1 : std::clamp<size_t>(config.threads, 1, pool->threads())) {
+    for (SamplerScratch& scratch : scratches_) {
+        scratch.reserve(vocabulary_);
+    }
+}
 
 Core::~Core() = default;
 
@@ -112,8 +108,7 @@ void Core::admit(Arrival arrival) {
     const Generation& generation = request->generation;
     request->unfinished = generation.choice_count();
     request->prompt_is_read.resize(generation.prompts.size());
-    metrics_.request_n.observe(generation.sampling.choices);
-    metrics_.request_max_tokens.observe(generation.sampling.tokens_max.value_or(context_tokens_));
+    std::map<SequenceId, Sequence> admitted;
     for (uint32_t choice = 0; choice < generation.choice_count(); ++choice) {
         const auto& prompt = generation.prompts[choice / generation.choices_each];
         const auto length = static_cast<uint32_t>(prompt.size());
@@ -130,11 +125,19 @@ void Core::admit(Arrival arrival) {
         sequence.reads_prompt_logits = generation.prompt_logprobs.has_value() && sequence.leads();
         if (sequence.leads()) {
             request->usage.prompt_tokens += length;
-            metrics_.prompt_tokens.add(length);
-            metrics_.request_prompt_tokens.observe(length);
         }
-        sequences_.emplace(sequence.id, std::move(sequence));
+        admitted.emplace(sequence.id, std::move(sequence));
+        if (choice > 0 && WEIR_FAILPOINT("engine.admit")) {
+            throw std::bad_alloc();
+        }
     }
+    sequences_.merge(admitted);  // from here on nothing is allocated
+    metrics_.prompt_tokens.add(request->usage.prompt_tokens);
+    for (const auto& prompt : generation.prompts) {
+        metrics_.request_prompt_tokens.observe(static_cast<double>(prompt.size()));
+    }
+    metrics_.request_n.observe(generation.sampling.choices);
+    metrics_.request_max_tokens.observe(generation.sampling.tokens_max.value_or(context_tokens_));
 }
 
 bool Core::step() {
@@ -154,7 +157,7 @@ bool Core::step() {
         return true;
     }
     apply(plan);
-    const std::vector<Slice> slices = assemble(plan);
+    std::vector<Slice> slices = assemble(plan);
     if (!slices.empty()) {
         const Clock::TimePoint from = clock_.now();
         if (const Result<void> done = compute(slices); !done) {
@@ -167,14 +170,14 @@ bool Core::step() {
             }
             return true;
         }
-        cost_.observe(plan.tokens, plan.keys, seconds(from, clock_.now()));
+        cost_.observe(plan.tokens, plan.keys, seconds_between(from, clock_.now()));
         record(slices);
     }
     const size_t waiting_count = waiting();
     metrics_.requests_waiting.set(static_cast<double>(waiting_count));
     metrics_.requests_running.set(static_cast<double>(sequences_.size() - waiting_count));
     metrics_.iteration_tokens.observe(plan.tokens);
-    metrics_.step_time.observe(seconds(begun, clock_.now()));
+    metrics_.step_time.observe(seconds_between(begun, clock_.now()));
     metrics_.update(kv_->usage(), kv_->stats());
     return true;
 }
@@ -244,6 +247,33 @@ WaitingSequence Core::describe_waiting(const Sequence& sequence) const {
             .all_logits = sequence.reads_prompt_logits};
 }
 
+// The first in line. Who wants rows of logits that those before it use up would only take a place.
+std::vector<WaitingSequence> Core::describe_line(size_t length) const {
+    uint64_t rows = scheduler_.config().logit_rows_max - scheduler_.config().sequences_max;
+    const auto take_rows = [&](uint64_t wanted) {
+        rows -= std::min(rows, wanted);
+    };
+    for (const auto& [id, sequence] : sequences_) {
+        if (sequence.state && sequence.reads_prompt_logits) {
+            take_rows(sequence.known() - sequence.state->position());
+        }
+    }
+    std::vector<WaitingSequence> line;
+    for (const auto& [id, sequence] : sequences_) {
+        if (line.size() >= length) {
+            break;
+        }
+        if (sequence.state || sequence.is_held() || (sequence.reads_prompt_logits && rows == 0)) {
+            continue;
+        }
+        if (sequence.reads_prompt_logits) {
+            take_rows(sequence.known());
+        }
+        line.push_back(describe_waiting(sequence));
+    }
+    return line;
+}
+
 BatchPlan Core::make_plan() {
     const SchedulerConfig& limits = scheduler_.config();
     const kv::KvUsage usage = kv_->usage();
@@ -253,7 +283,6 @@ BatchPlan Core::make_plan() {
         limits.groups;
     const bool memory_is_tight = usage.blocks_available() < step_blocks;
     std::vector<RunningSequence> running;
-    std::vector<WaitingSequence> waiting_now;
     for (auto& [id, sequence] : sequences_) {
         if (sequence.state) {
             running.push_back(describe_running(sequence, memory_is_tight));
@@ -261,14 +290,8 @@ BatchPlan Core::make_plan() {
     }
     const size_t places =
         limits.sequences_max - std::min<size_t>(limits.sequences_max, running.size());
-    for (auto& [id, sequence] : sequences_) {
-        if (waiting_now.size() >= std::min(places, kProbesPerStep)) {
-            break;
-        }
-        if (!sequence.state && !sequence.is_held()) {
-            waiting_now.push_back(describe_waiting(sequence));
-        }
-    }
+    const std::vector<WaitingSequence> waiting_now =
+        describe_line(std::min(places, kProbesPerStep));
     return scheduler_.plan({.running = running,
                             .waiting = waiting_now,
                             .blocks_available = usage.blocks_available(),
@@ -319,7 +342,7 @@ void Core::begin(Sequence& sequence) {
     }
     if (!request.started) {
         request.started = now;
-        metrics_.queue_time.observe(seconds(request.arrived, now));
+        metrics_.queue_time.observe(seconds_between(request.arrived, now));
         request.sink->on_started();
     }
 }
@@ -361,15 +384,19 @@ std::vector<Core::Slice> Core::assemble(const BatchPlan& plan) {
         } else if (tokens == left) {
             wanted = model::LogitsWanted::Last;
         }
-        slices.push_back({sequence, tokens, wanted});
+        slices.push_back({.sequence = sequence,
+                          .tokens = tokens,
+                          .logits = wanted,
+                          .samples = tokens == left && sequence->known() < sequence->tokens_limit});
     }
     return slices;
 }
 
-Result<void> Core::compute(std::span<const Slice> slices) {
+Result<void> Core::compute(std::span<Slice> slices) {
     std::vector<model::SequenceSlice> batch;
     batch.reserve(slices.size());
-    for (const Slice& slice : slices) {
+    size_t rows = 0;
+    for (Slice& slice : slices) {
         Sequence& sequence = *slice.sequence;
         const uint32_t position = sequence.state->position();
         batch.push_back(
@@ -377,165 +404,12 @@ Result<void> Core::compute(std::span<const Slice> slices) {
              .position = position,
              .state = sequence.state->view(),
              .logits = slice.logits});
+        const size_t own = model::logit_rows({&batch.back(), 1});
+        WEIR_ASSERT((rows + own) * vocabulary_ <= logits_.size());
+        slice.rows = std::span<float>(logits_).subspan(rows * vocabulary_, own * vocabulary_);
+        rows += own;
     }
-    const size_t rows = model::logit_rows(batch);
-    WEIR_ASSERT(rows * vocabulary_ <= logits_.size());
     return model_.forward(batch, std::span<float>(logits_).first(rows * vocabulary_));
-}
-
-void Core::record(std::span<const Slice> slices) {
-    // Recording may end a request, and with it sequences further on in the batch.
-    std::vector<std::pair<SequenceId, Slice>> left;
-    for (const Slice& slice : slices) {
-        left.emplace_back(slice.sequence->id, slice);
-    }
-    size_t row = 0;
-    for (const auto& [id, slice] : left) {
-        const size_t rows = slice.logits == model::LogitsWanted::All    ? slice.tokens
-                            : slice.logits == model::LogitsWanted::Last ? 1
-                                                                        : 0;
-        if (find(id) != nullptr) {
-            record_slice(slice,
-                         std::span<float>(logits_).subspan(row * vocabulary_, rows * vocabulary_));
-        }
-        row += rows;
-    }
-}
-
-void Core::record_slice(const Slice& slice, std::span<float> rows) {
-    Sequence& sequence = *slice.sequence;
-    const std::shared_ptr<Request> request = sequence.request;
-    const uint32_t position = sequence.state->position();
-    sequence.state->advance(slice.tokens);
-    publish(sequence);
-    sequence.state->drop_passed_blocks();
-    if (sequence.reads_prompt_logits) {
-        if (const auto done = record_prompt_rows(sequence, position, slice.tokens, rows); !done) {
-            fail(request, done.error());
-            return;
-        }
-    }
-    if (sequence.state->position() < sequence.known()) {
-        return;
-    }
-    if (!request->prompt_is_read[sequence.prompt()]) {
-        request->prompt_is_read[sequence.prompt()] = true;
-    }
-    if (sequence.reads_prompt_logits) {
-        sequence.reads_prompt_logits = false;
-        request->sink->on_prompt_logprobs(sequence.prompt(), std::move(sequence.prompt_logprobs));
-    }
-    if (sequence.known() == sequence.tokens_limit) {  // nothing was to be said
-        finish(sequence, chat::FinishReason::Length);
-        return;
-    }
-    if (const auto done = record_token(sequence, rows.last(vocabulary_)); !done) {
-        metrics_.corrupted.add();
-        fail(request, done.error());
-    }
-}
-
-Result<void> Core::record_prompt_rows(Sequence& sequence, uint32_t position, uint32_t tokens,
-                                      std::span<float> rows) {
-    const uint32_t top = *sequence.request->generation.prompt_logprobs;
-    for (uint32_t i = 0; i < tokens; ++i) {
-        const uint32_t predicted = position + i + 1;
-        if (predicted >= sequence.prompt_tokens) {
-            break;
-        }
-        const auto row = rows.subspan(i * vocabulary_, token_ids_end_);
-        WEIR_TRY_ASSIGN(TokenLogprobs logprobs,
-                        raw_logprobs(row, sequence.tokens[predicted], top, scratch_));
-        sequence.prompt_logprobs.push_back(std::move(logprobs));
-    }
-    return {};
-}
-
-Result<void> Core::record_token(Sequence& sequence, std::span<float> row) {
-    Request& request = *sequence.request;
-    const Generation& generation = request.generation;
-    request.sink->on_logits(sequence.choice, sequence.known(), row);
-    WEIR_TRY_ASSIGN(const SampledToken sampled,
-                    sequence.sampler.sample(row, sequence.known(), scratch_));
-    ++request.usage.completion_tokens;
-    metrics_.generation_tokens.add();
-    note_token_times(sequence);
-    const auto contains = [&](const std::vector<TokenId>& set) {
-        return std::find(set.begin(), set.end(), sampled.token) != set.end();
-    };
-    if ((!generation.sampling.ignore_eos && contains(generation.end_tokens)) ||
-        contains(generation.sampling.stop_token_ids)) {
-        finish(sequence, chat::FinishReason::Stop);
-        return {};
-    }
-    sequence.tokens.push_back(sampled.token);
-    const auto verdict = request.sink->on_token(sequence.choice, sampled);
-    if (verdict == GenerationSink::Verdict::Stop) {
-        finish(sequence, chat::FinishReason::Stop);
-    } else if (sequence.known() == sequence.tokens_limit) {
-        finish(sequence, chat::FinishReason::Length);
-    }
-    return {};
-}
-
-void Core::note_token_times(Sequence& sequence) {
-    const Clock::TimePoint now = clock_.now();
-    if (!sequence.first_token) {
-        sequence.first_token = now;
-        metrics_.time_to_first_token.observe(seconds(sequence.request->arrived, now));
-        metrics_.prefill_time.observe(seconds(*sequence.scheduled, now));
-    } else {
-        metrics_.inter_token.observe(seconds(sequence.last_token, now));
-    }
-    sequence.last_token = now;
-}
-
-// Whole blocks go into the tree as soon as they are full. A recurrent state is kept for good where
-// prompts are likely to meet again, else only the newest of each sequence.
-void Core::publish(Sequence& sequence) {
-    const uint32_t block_tokens = kv_->spec().block_tokens;
-    const uint32_t position = sequence.state->position();
-    const uint32_t prompt_end = (sequence.prompt_tokens - 1) / block_tokens * block_tokens;
-    const bool is_durable =
-        position == prompt_end || position % std::max(config_.checkpoint_tokens, 1u) == 0;
-    sequence.state->publish(sequence.tokens, is_durable ? kv::SequenceState::Checkpoint::Durable
-                                                        : kv::SequenceState::Checkpoint::Rolling);
-}
-
-void Core::finish(Sequence& sequence, chat::FinishReason reason) {
-    const std::shared_ptr<Request> request = sequence.request;
-    const Clock::TimePoint now = clock_.now();
-    const uint32_t choice = sequence.choice;
-    metrics_.finished(reason).add();
-    metrics_.request_generation_tokens.observe(sequence.answered());
-    metrics_.inference_time.observe(seconds(*sequence.scheduled, now));
-    if (sequence.first_token) {
-        const double decoding = seconds(*sequence.first_token, now);
-        metrics_.decode_time.observe(decoding);
-        if (sequence.answered() > 1) {
-            metrics_.time_per_output_token.observe(decoding / (sequence.answered() - 1));
-        }
-    }
-    sequences_.erase(sequence.id);
-    --request->unfinished;
-    request->sink->on_choice_finished(choice, reason);
-    if (request->unfinished == 0) {
-        metrics_.e2e.observe(seconds(request->arrived, now));
-        request->sink->on_finished(request->usage);
-    }
-}
-
-void Core::fail(const std::shared_ptr<Request>& request, const Error& error) {
-    const std::shared_ptr<Request> kept = request;  // may be a member of what is erased
-    std::erase_if(sequences_, [&](const auto& item) { return item.second.request == kept; });
-    metrics_.finished_abort.add();
-    kept->sink->on_failed(error);
-}
-
-void Core::fail_all(const Error& error) {
-    while (!sequences_.empty()) {
-        fail(sequences_.begin()->second.request, error);
-    }
 }
 
 }  // namespace weir::engine

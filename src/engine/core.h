@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,10 @@
 #include "kv/kv_cache.h"
 #include "model/model.h"
 
+namespace weir::kernels {
+class ThreadPool;
+}
+
 namespace weir::engine {
 
 // A generation on its way to the engine's thread. It has been checked.
@@ -28,21 +33,36 @@ struct Arrival {
     Clock::TimePoint arrived;
 };
 
+// What is said where an allocation failed.
+Error out_of_memory();
+// Logs what was caught, if there is memory for it.
+void log_exception(const std::exception& exception) noexcept;
+// A sink that throws has nobody behind it who could be told.
+void tell_failed(GenerationSink& sink, const Error& error) noexcept;
+
 // What the engine's thread does and owns: sequences, KV cache, logits. Engine puts a queue and a
-// thread around it.
+// thread around it. core.cpp has the turn (admit, plan, compute), core_record.cpp what follows from
+// the logits (sample, record, end).
 //
-// Threads: one. Ownership: borrows the model, clock and metrics.
+// Threads: one; sampling spreads over the pool. Ownership: borrows the model, clock, pool and
+// metrics.
 // Invariant: between two steps a running sequence has at least one token left to compute.
+// Invariant: whoever was admitted hears on_finished or on_failed, also when something throws: a
+// sequence leaves `sequences_` only after its sink was told, or in fail().
 class Core {
   public:
     Core(model::Model& model, const EngineConfig& config, const MemoryPlan& memory,
-         std::unique_ptr<kv::KvCache> kv, const Clock& clock, EngineMetrics metrics);
+         std::unique_ptr<kv::KvCache> kv, const Clock& clock, EngineMetrics metrics,
+         kernels::ThreadPool* pool);
     ~Core();
 
+    // Takes all of it, or throws and has taken nothing: then its sink has to be told.
     void admit(Arrival arrival);
     // One turn: cancelled ones go, then plan, compute, record. False: there was nothing to do.
     bool step();
     void fail_all(const Error& error);
+    // After step() threw: whoever runs ends, and if nobody did, everybody.
+    void fail_running(const Error& error);
     void preempt_all();
 
     bool is_idle() const { return sequences_.empty(); }
@@ -57,23 +77,32 @@ class Core {
         Sequence* sequence = nullptr;
         uint32_t tokens = 0;
         model::LogitsWanted logits = model::LogitsWanted::None;
+        bool samples = false;        // the last row is for a token to be said
+        std::span<float> rows = {};  // of logits, once they are computed
+    };
+    // What a slice's rows say, before anybody hears of it.
+    struct Reading {
+        Result<void> done;  // Internal: a row is not finite
+        std::vector<TokenLogprobs> prompt_logprobs;
+        std::optional<SampledToken> sampled;
     };
 
     void finish_cancelled();
     BatchPlan make_plan();
     RunningSequence describe_running(const Sequence& sequence, bool memory_is_tight) const;
     WaitingSequence describe_waiting(const Sequence& sequence) const;
+    std::vector<WaitingSequence> describe_line(size_t length) const;
     uint32_t slice_max(const Sequence& sequence, uint32_t position) const;
     void apply(const BatchPlan& plan);
     void preempt(Sequence& sequence);
     void begin(Sequence& sequence);
     std::vector<Slice> assemble(const BatchPlan& plan);
-    Result<void> compute(std::span<const Slice> slices);
+    Result<void> compute(std::span<Slice> slices);
+    std::vector<Reading> read_rows(std::span<const Slice> slices);
+    Reading read_slice(const Slice& slice, SamplerScratch& scratch) const;
     void record(std::span<const Slice> slices);
-    void record_slice(const Slice& slice, std::span<float> rows);
-    Result<void> record_prompt_rows(Sequence& sequence, uint32_t position, uint32_t tokens,
-                                    std::span<float> rows);
-    Result<void> record_token(Sequence& sequence, std::span<float> row);
+    void record_slice(const Slice& slice, Reading reading);
+    Result<void> record_token(Sequence& sequence, const SampledToken& sampled);
     void note_token_times(Sequence& sequence);
     void publish(Sequence& sequence);
     void finish(Sequence& sequence, chat::FinishReason reason);
@@ -93,8 +122,9 @@ class Core {
     CostModel cost_;
     std::map<SequenceId, Sequence> sequences_;  // by arrival; its sequences lease from kv_
     uint64_t next_id_ = 0;
-    std::vector<float> logits_;  // [logit_rows_max, vocabulary]
-    SamplerScratch scratch_;
+    std::vector<float> logits_;              // [logit_rows_max, vocabulary]
+    kernels::ThreadPool* const pool_;        // may be null
+    std::vector<SamplerScratch> scratches_;  // one for each that samples side by side
 };
 
 // The scheduler's view of an engine's configuration.

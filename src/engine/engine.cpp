@@ -75,6 +75,8 @@ Result<MemoryPlan> plan_memory(const model::ModelInfo& info, const kv::StateSpec
         return invalid_argument("prompt_logit_rows", "the rows do not fit any memory");
     }
     plan.logits_bytes = *logits;
+    plan.sampling_bytes =
+        uint64_t{std::max(config.threads, 1u)} * SamplerScratch::bytes(info.vocabulary);
     const uint32_t wanted = config.context_tokens == 0
                                 ? info.context_tokens
                                 : std::min(config.context_tokens, info.context_tokens);
@@ -90,13 +92,14 @@ Result<MemoryPlan> plan_memory(const model::ModelInfo& info, const kv::StateSpec
 
 struct Engine::Impl {
     Impl(model::Model& model, const EngineConfig& engine_config, const MemoryPlan& memory_plan,
-         std::unique_ptr<kv::KvCache> kv, const Clock& used_clock, metrics::Registry& registry)
+         std::unique_ptr<kv::KvCache> kv, const Clock& used_clock, metrics::Registry& registry,
+         kernels::ThreadPool* pool)
         : config(engine_config),
           memory(memory_plan),
           vocabulary(model.info().vocabulary),
           clock(used_clock),
           core(model, engine_config, memory_plan, std::move(kv), used_clock,
-               EngineMetrics(registry)) {}
+               EngineMetrics(registry), pool) {}
 
     // The engine's thread: steps while there is something to do, then parks.
     void loop() {
@@ -126,15 +129,15 @@ struct Engine::Impl {
             arrivals.swap(inbox);
         }
         bool did_something = false;
+        for (Arrival& arrival : arrivals) {
+            admit(std::move(arrival));
+        }
         try {
-            for (Arrival& arrival : arrivals) {
-                core.admit(std::move(arrival));
-            }
             did_something = core.step();
         } catch (const std::exception& exception) {
             // Only memory can run out here. Whoever runs ends; the engine goes on.
-            log(LogLevel::Error, "the engine's step failed: {}", exception.what());
-            core.fail_all(make_error(ErrorCode::ResourceExhausted, "out of memory"));
+            core.fail_running(out_of_memory());
+            log_exception(exception);
             did_something = true;
         }
         const size_t waiting_now = core.waiting();
@@ -146,6 +149,19 @@ struct Engine::Impl {
         return did_something;
     }
 
+    // An arrival that finds no memory ends alone; those behind it are admitted all the same.
+    void admit(Arrival arrival) {
+        const std::shared_ptr<GenerationSink> sink = arrival.sink;
+        try {
+            core.admit(std::move(arrival));
+        } catch (const std::exception& exception) {
+            tell_failed(*sink, out_of_memory());
+            log_exception(exception);
+        }
+    }
+
+    void assert_no_thread() const { WEIR_ASSERT(!thread.joinable()); }
+
     void end_all() {
         std::vector<Arrival> arrivals;
         {
@@ -154,7 +170,7 @@ struct Engine::Impl {
         }
         const Error error = make_error(ErrorCode::Unavailable, "the engine is shutting down");
         for (const Arrival& arrival : arrivals) {
-            arrival.sink->on_failed(error);
+            tell_failed(*arrival.sink, error);
         }
         core.fail_all(error);
     }
@@ -181,7 +197,8 @@ struct Engine::Impl {
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<std::unique_ptr<Engine>> Engine::create(model::Model& model, const EngineConfig& config,
-                                               const Clock& clock, metrics::Registry& registry) {
+                                               const Clock& clock, metrics::Registry& registry,
+                                               kernels::ThreadPool* pool) {
     if (config.token_ids_end > model.info().vocabulary) {
         return invalid_argument("token_ids_end", "the tokenizer has {} tokens, the model {}",
                                 config.token_ids_end, model.info().vocabulary);
@@ -189,8 +206,8 @@ Result<std::unique_ptr<Engine>> Engine::create(model::Model& model, const Engine
     WEIR_TRY_ASSIGN(const MemoryPlan plan, plan_memory(model.info(), model.state_spec(),
                                                        model.batch_tokens_max(), config));
     WEIR_TRY_ASSIGN(auto kv, kv::KvCache::create(model.state_spec(), plan.limits));
-    return std::unique_ptr<Engine>(
-        new Engine(std::make_unique<Impl>(model, config, plan, std::move(kv), clock, registry)));
+    return std::unique_ptr<Engine>(new Engine(
+        std::make_unique<Impl>(model, config, plan, std::move(kv), clock, registry, pool)));
 }
 
 Engine::~Engine() {
@@ -232,8 +249,7 @@ Result<void> Engine::Impl::check(const Generation& generation) const {
                 "This model's maximum context length is {} tokens. However, the prompt has {} "
                 "tokens and {} more were to be generated.",
                 memory.context_tokens, prompt.size(), asked);
-            return std::unexpected(
-                std::move(refused).error().with_reason("context_length_exceeded"));
+            return std::unexpected(std::move(refused).error().with_reason(kContextLengthExceeded));
         }
         for (const TokenId token : prompt) {
             if (token >= ids_end) {
@@ -260,15 +276,15 @@ Result<void> Engine::submit(Generation generation, std::shared_ptr<GenerationSin
             error.retry_after = std::chrono::seconds{1};
             return std::unexpected(std::move(error));
         }
-        impl_->waiting += choices;
         impl_->inbox.push_back(std::move(arrival));
+        impl_->waiting += choices;
     }
     impl_->wake.notify_one();
     return {};
 }
 
 void Engine::run() {
-    WEIR_ASSERT(!impl_->thread.joinable());
+    impl_->assert_no_thread();
     impl_->thread = std::thread([impl = impl_.get()] { impl->loop(); });
 }
 
@@ -289,18 +305,23 @@ void Engine::shutdown(std::chrono::milliseconds drain) {
 }
 
 bool Engine::step() {
+    impl_->assert_no_thread();
     return impl_->turn();
 }
 kv::KvUsage Engine::kv_usage() const {
+    impl_->assert_no_thread();
     return impl_->core.kv().usage();
 }
 const kv::PrefixStats& Engine::prefix_stats() const {
+    impl_->assert_no_thread();
     return impl_->core.kv().stats();
 }
 void Engine::preempt_all() {
+    impl_->assert_no_thread();
     impl_->core.preempt_all();
 }
 void Engine::drop_prefixes() {
+    impl_->assert_no_thread();
     impl_->core.kv().drop_prefixes();
 }
 

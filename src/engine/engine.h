@@ -13,7 +13,14 @@
 #include "kv/kv_cache.h"
 #include "model/model.h"
 
+namespace weir::kernels {
+class ThreadPool;
+}
+
 namespace weir::engine {
+
+// OpenAI's code for a prompt that does not fit; Error.reason.
+inline constexpr const char* kContextLengthExceeded = "context_length_exceeded";
 
 // How the engine batches. Read once at start.
 struct EngineConfig {
@@ -32,6 +39,7 @@ struct EngineConfig {
     uint32_t checkpoint_tokens = 512;
     uint32_t token_ids_end = 0;  // the tokenizer's size; 0: the model's vocabulary
     std::string model_key;       // names weights and adapter in the prefix cache
+    uint32_t threads = 1;        // that sample side by side, where there is a pool
 };
 
 // What `weir show` prints before loading, exactly.
@@ -39,8 +47,11 @@ struct MemoryPlan {
     kv::KvLimits limits;
     uint64_t kv_bytes = 0;        // reserved for blocks and slots
     uint64_t logits_bytes = 0;    // reserved for rows of logits
+    uint64_t sampling_bytes = 0;  // reserved for choosing tokens
     uint32_t kv_tokens = 0;       // the longest sequence that the blocks hold
     uint32_t context_tokens = 0;  // the longest sequence that is accepted
+
+    friend bool operator==(const MemoryPlan&, const MemoryPlan&) = default;
 };
 
 // Errors: InvalidArgument, naming the field, for a configuration that can not work (`kv_bytes` too
@@ -51,13 +62,16 @@ Result<MemoryPlan> plan_memory(const model::ModelInfo& info, const kv::StateSpec
 // Continuous batching over one model.
 //
 // Threads: one owns all state (the engine's own after run(), or the caller of step()); submit(),
-// context_tokens() and shutdown() may be called from any. Ownership: borrows the model and the
-// clock, owns the KV cache. Invariant: a generation's tokens are a function of the model, its
-// prompt, its parameters and its seed; never of what else runs.
+// context_tokens() and shutdown() may be called from any. Ownership: borrows the model, the pool
+// and the clock, owns the KV cache. Invariant: a generation's tokens are a function of the model,
+// its prompt, its parameters and its seed; never of what else runs. Whoever was submitted hears
+// on_finished or on_failed, also when memory runs out in the middle of something.
 class Engine {
   public:
+    // `pool`: the model's, which is idle between its passes; null: one thread samples.
     static Result<std::unique_ptr<Engine>> create(model::Model& model, const EngineConfig& config,
-                                                  const Clock& clock, metrics::Registry& registry);
+                                                  const Clock& clock, metrics::Registry& registry,
+                                                  kernels::ThreadPool* pool = nullptr);
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
     ~Engine();  // cancels and joins
@@ -76,15 +90,16 @@ class Engine {
     // Refuses new work, lets what runs finish until `drain` is over, then cancels it and joins.
     void shutdown(std::chrono::milliseconds drain);
 
-    // One turn: admit, plan, compute, record. False: there was nothing to do. Only without run().
+    // For a caller that takes the turns itself, and for tests: only while the engine has no thread
+    // of its own, so before run() or after shutdown(). Asserted.
+    //
+    // One turn: admit, plan, compute, record. False: there was nothing to do.
     bool step();
-    kv::KvUsage kv_usage() const;                 // only without run()
-    const kv::PrefixStats& prefix_stats() const;  // only without run()
-    void drop_prefixes();                         // only without run()
-    // As if memory had run out: whoever runs gives its blocks back and waits again. Only without
-    // run(); for tests of promise 2.
+    kv::KvUsage kv_usage() const;
+    const kv::PrefixStats& prefix_stats() const;
+    void drop_prefixes();
+    // As if memory had run out: whoever runs gives its blocks back and waits again.
     void preempt_all();
-    // only without run()
 
   private:
     struct Impl;

@@ -10,11 +10,15 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <random>
 #include <vector>
 
+#include "base/failpoint.h"
+#include "base/log.h"
 #include "engine/testing/fake_model.h"
 #include "engine/testing/recording_sink.h"
+#include "kernels/thread_pool.h"
 
 namespace weir::engine {
 namespace {
@@ -39,6 +43,11 @@ std::vector<TokenId> counting(uint32_t count) {
         tokens[i] = (i * 7 + 3) % 40;
     }
     return tokens;
+}
+
+// For tests in which the engine logs what it caught.
+void quiet() {
+    set_log_sink([](LogLevel, std::string_view) {});
 }
 
 // An engine over a fake model, stepped by the test.
@@ -340,6 +349,189 @@ TEST(Engine, AnErrorOfTheModelEndsTheBatchNotTheEngine) {
     fixture.expect_no_leak();
 }
 
+TEST(Engine, ANaNAmongThePromptsRowsIsCountedLikeAnyOther) {
+    Fixture fixture;
+    fixture.model.on_row = [](const model::SequenceSlice&, uint32_t position,
+                              std::span<float> row) {
+        row[7] = position == 3 ? std::numeric_limits<float>::quiet_NaN() : row[7];
+    };
+    Generation generation = asking(counting(10), 8);
+    generation.prompt_logprobs = 1;
+    const auto bad = fixture.submit(generation);
+    fixture.run_until_idle();
+    ASSERT_TRUE(bad->error());
+    EXPECT_EQ(bad->error()->code, ErrorCode::Internal);
+    EXPECT_THAT(fixture.registry.text(), HasSubstr("vllm:corrupted_requests_total 1\n"));
+}
+
+// Each choice is a request of its own, as vLLM counts them, however it ends.
+TEST(Engine, CountsChoicesWhetherTheyFinishOrAreAborted) {
+    Fixture fixture;
+    Generation generation = asking(counting(10), 5);
+    generation.choices_each = generation.sampling.choices = 3;
+    fixture.submit(generation);
+    fixture.run_until_idle();
+    std::stop_source cancel;
+    fixture.submit(generation, cancel.get_token());
+    fixture.engine->step();
+    cancel.request_stop();
+    fixture.run_until_idle();
+    const std::string text = fixture.registry.text();
+    EXPECT_THAT(text, HasSubstr("vllm:request_success_total{finished_reason=\"length\"} 3\n"));
+    EXPECT_THAT(text, HasSubstr("vllm:request_success_total{finished_reason=\"abort\"} 3\n"));
+}
+
+TEST(Engine, AnErrorOfTheSinkEndsItsRequestWithThatError) {
+    Fixture fixture;
+    auto sink = std::make_shared<RecordingSink>(1);
+    sink->fail_after = 2;
+    ASSERT_TRUE(fixture.engine->submit(asking(counting(9), 30), sink, {}));
+    const auto other = fixture.submit(asking(counting(12), 8));
+    fixture.run_until_idle();
+    ASSERT_TRUE(sink->error());
+    EXPECT_EQ(sink->error()->message, "the sink cannot go on");
+    EXPECT_EQ(sink->failures, 1);
+    EXPECT_EQ(sink->choices()[0].reason, std::nullopt);  // no fake end
+    EXPECT_FALSE(sink->usage());
+    EXPECT_TRUE(other->usage());
+    EXPECT_THAT(fixture.registry.text(), HasSubstr("vllm:corrupted_requests_total 0\n"));
+    fixture.expect_no_leak();
+}
+
+TEST(Engine, ASinkThatThrowsEndsItsRequestOnly) {
+    quiet();
+    for (const bool at_end : {false, true}) {
+        Fixture fixture;
+        auto sink = std::make_shared<RecordingSink>(2);
+        sink->throw_at_end = at_end;
+        sink->throw_after = at_end ? std::nullopt : std::optional<size_t>(2);
+        Generation generation = asking(counting(9), 6);
+        generation.choices_each = generation.sampling.choices = 2;
+        ASSERT_TRUE(fixture.engine->submit(generation, sink, {}));
+        const auto other = fixture.submit(asking(counting(12), 8));
+        fixture.run_until_idle();
+        ASSERT_TRUE(sink->error());
+        EXPECT_EQ(sink->error()->code, ErrorCode::ResourceExhausted);
+        EXPECT_EQ(sink->failures, 1);
+        EXPECT_TRUE(other->usage());
+        fixture.expect_no_leak();
+    }
+}
+
+TEST(Engine, AnExceptionInAPassEndsWhoRunsAndLosesNobody) {
+    quiet();
+    EngineConfig config = Fixture::small();
+    config.sequences_max = 2;
+    Fixture fixture({}, config);
+    bool broken = true;
+    fixture.model.before_pass = [&](auto) -> Result<void> {
+        if (broken) {
+            throw std::bad_alloc();
+        }
+        return {};
+    };
+    const auto first = fixture.submit(asking(counting(10), 8));
+    const auto second = fixture.submit(asking(counting(11), 8));
+    const auto waits = fixture.submit(asking(counting(12), 8));
+    EXPECT_TRUE(fixture.engine->step());
+    for (const auto& sink : {first, second}) {
+        ASSERT_TRUE(sink->error());
+        EXPECT_EQ(sink->error()->code, ErrorCode::ResourceExhausted);
+        EXPECT_EQ(sink->failures, 1);
+    }
+    EXPECT_FALSE(waits->is_over());
+    broken = false;
+    fixture.run_until_idle();
+    EXPECT_TRUE(waits->usage());
+    fixture.expect_no_leak();
+}
+
+#ifdef WEIR_FAILPOINTS
+TEST(Engine, AnArrivalThatFindsNoMemoryIsToldAndHoldsUpNobody) {
+    quiet();
+    Fixture fixture;
+    const auto before = fixture.submit(asking(counting(10), 8));
+    Generation several = asking(counting(11), 8);  // the failpoint is behind the first choice
+    several.choices_each = several.sampling.choices = 3;
+    const auto lost = fixture.submit(several);
+    const auto behind = fixture.submit(asking(counting(12), 8));
+    {
+        const ArmedFailpoint armed("engine.admit");
+        fixture.engine->step();
+    }
+    ASSERT_TRUE(lost->error());
+    EXPECT_EQ(lost->error()->code, ErrorCode::ResourceExhausted);
+    fixture.run_until_idle();
+    EXPECT_EQ(lost->failures, 1);
+    EXPECT_TRUE(lost->choices()[0].tokens.empty());
+    EXPECT_TRUE(before->usage());
+    EXPECT_TRUE(behind->usage());
+    EXPECT_THAT(fixture.registry.text(), HasSubstr("vllm:prompt_tokens_total 22\n"));
+    fixture.expect_no_leak();
+}
+#endif
+
+// Nothing is held up by prompts whose every row is wanted, however many wait for rows.
+TEST(Engine, WhoWantsNoRowsPassesThoseWhoWaitForThem) {
+    EngineConfig config = Fixture::small();
+    config.prompt_logit_rows = 2;
+    Fixture fixture({}, config);
+    Generation echo = asking(counting(30), 0);
+    echo.prompt_logprobs = 0;
+    std::vector<std::shared_ptr<RecordingSink>> echoes;
+    for (int i = 0; i < 20; ++i) {
+        echoes.push_back(fixture.submit(echo));
+    }
+    const auto other = fixture.submit(asking(counting(4), 3));
+    for (int steps = 0; steps < 4; ++steps) {
+        fixture.engine->step();
+    }
+    EXPECT_TRUE(other->usage());
+    EXPECT_TRUE(echoes[0]->has_started());
+    fixture.run_until_idle();
+    for (const auto& sink : echoes) {
+        ASSERT_EQ(sink->prompt_logprobs().size(), 1u);
+        EXPECT_EQ(sink->prompt_logprobs()[0].size(), 29u);
+    }
+}
+
+// The tokens do not depend on how many threads choose them.
+TEST(Engine, SamplesTheSameOnAPool) {
+    std::vector<std::shared_ptr<RecordingSink>> alone;
+    std::vector<std::shared_ptr<RecordingSink>> pooled;
+    for (auto* const sinks : {&alone, &pooled}) {
+        kernels::ThreadPool pool(3);
+        FakeModel model({});
+        ManualClock clock;
+        metrics::Registry registry;
+        EngineConfig config = Fixture::small();
+        config.threads = 3;
+        auto engine =
+            Engine::create(model, config, clock, registry, sinks == &pooled ? &pool : nullptr)
+                .value();
+        for (uint32_t i = 0; i < 7; ++i) {
+            Generation generation = asking(counting(5 + i), 9);
+            generation.sampling.logprobs = i % 3;
+            generation.sampling.top_p = 0.9f;
+            sinks->push_back(std::make_shared<RecordingSink>(1));
+            ASSERT_TRUE(engine->submit(generation, sinks->back(), {}));
+        }
+        while (engine->step()) {
+        }
+    }
+    for (size_t i = 0; i < alone.size(); ++i) {
+        EXPECT_EQ(alone[i]->choices()[0].tokens, pooled[i]->choices()[0].tokens);
+        EXPECT_EQ(pooled[i]->choices()[0].tokens.size(), 9u);
+    }
+}
+
+TEST(EngineDeathTest, StepsAreNotForThoseWhoHaveAThread) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    Fixture fixture;
+    fixture.engine->run();
+    EXPECT_DEATH(fixture.engine->step(), "joinable");
+}
+
 // Seeded histories of arrivals and cancellations under memory that is far too small: everything
 // ends, nothing leaks, and whoever ends well says what it says alone.
 TEST(Engine, SurvivesAnyHistory) {
@@ -411,7 +603,7 @@ TEST(Engine, SurvivesAnyHistory) {
 class WaitingSink final : public GenerationSink {
   public:
     void on_started() override {}
-    Verdict on_token(uint32_t, const SampledToken&) override {
+    Result<Verdict> on_token(uint32_t, const SampledToken&) override {
         ++tokens;
         return Verdict::Continue;
     }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "base/result.h"
 #include "base/token_id.h"
 #include "chat/event.h"
 #include "chat/request.h"
@@ -39,14 +39,16 @@ class GenerationSink {
 
     enum class Verdict : uint8_t { Continue, Stop };
 
+    // A sink that throws (out of memory) ends its own request, with on_failed.
     virtual void on_started() = 0;
     // Entry i is about prompt token i + 1; the first token has no probability.
     virtual void on_prompt_logprobs(uint32_t prompt, std::vector<TokenLogprobs> logprobs) {
         (void)prompt, (void)logprobs;
     }
     // Not called for a token that ends the choice (end_tokens, stop_token_ids). Stop: this choice
-    // is complete; on_choice_finished follows with reason Stop.
-    virtual Verdict on_token(uint32_t choice, const SampledToken& token) = 0;
+    // is complete; on_choice_finished follows with reason Stop. An error ends the whole request:
+    // on_failed follows with it.
+    virtual Result<Verdict> on_token(uint32_t choice, const SampledToken& token) = 0;
     virtual void on_choice_finished(uint32_t choice, chat::FinishReason reason) = 0;
     virtual void on_finished(const chat::Usage& usage) = 0;
     virtual void on_failed(const Error& error) = 0;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "engine/answer.h"
+#include "text/jinja/outcome.h"
 
 namespace weir::engine {
 namespace {
@@ -45,6 +46,50 @@ Result<void> refuse_what_only_others_can(const chat::ChatRequest& request) {
     return {};
 }
 
+Error cancelled() {
+    return make_error(ErrorCode::Cancelled, "the request was cancelled");
+}
+
+// A sink that throws has nobody behind it who could be told.
+void tell(chat::ChatSink& sink, Error error) {
+    try {
+        sink.on_event(std::move(error));
+    } catch (const std::exception& exception) {
+        log(LogLevel::Error, "a sink failed: {}", exception.what());
+    }
+}
+
+size_t text_bytes(const chat::Conversation& conversation) {
+    size_t bytes = 0;
+    for (const chat::Message& message : conversation.messages) {
+        for (const chat::ContentPart& part : message.content) {
+            bytes += part.text.size();
+        }
+        for (const chat::ToolCall& call : message.tool_calls) {
+            bytes += call.arguments.size();
+        }
+        bytes += message.reasoning.value_or("").size();
+    }
+    return bytes;
+}
+
+size_t longest_token(const text::Tokenizer& tokenizer) {
+    size_t longest = 1;
+    for (size_t id = 0; id < tokenizer.vocab_size(); ++id) {
+        longest = std::max(longest, tokenizer.token_bytes(static_cast<TokenId>(id)).size());
+    }
+    return longest;
+}
+
+// The tokenizer's and the model's, ascending.
+std::vector<TokenId> all_ends(const text::Tokenizer& tokenizer, std::vector<TokenId> ends) {
+    const auto known = tokenizer.end_of_generation();
+    ends.insert(ends.end(), known.begin(), known.end());
+    std::sort(ends.begin(), ends.end());
+    ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+    return ends;
+}
+
 }  // namespace
 
 struct LocalBackend::Impl {
@@ -57,7 +102,10 @@ struct LocalBackend::Impl {
     Result<void> check(const chat::ChatRequest& request) const;
     Result<Answer::Setup> make_prompts(const Job& job) const;
     Result<void> add_conversation(const chat::ChatRequest& request, Answer::Setup& setup) const;
-    Result<void> add_raw(const chat::RawPrompts& raw, Answer::Setup& setup) const;
+    Result<text::jinja::Rendered> render(const chat::ChatRequest& request) const;
+    Result<void> add_raw(const chat::RawPrompts& raw, const std::stop_token& cancel,
+                         Answer::Setup& setup) const;
+    Result<void> check_bytes(size_t bytes, std::string_view field) const;
     Result<void> hand_over(const Job& job) const;
     void loop(const std::stop_token& stop);
 
@@ -66,6 +114,8 @@ struct LocalBackend::Impl {
     const std::shared_ptr<const text::ChatTemplate> chat_template;
     const LocalBackendConfig config;
     const Clock& clock;
+    const size_t token_bytes_max;
+    const std::vector<TokenId> end_tokens;
 
     std::mutex mutex;
     std::condition_variable_any wake;
@@ -102,25 +152,66 @@ Result<void> LocalBackend::Impl::check(const chat::ChatRequest& request) const {
     return {};
 }
 
-Result<void> LocalBackend::Impl::add_conversation(const chat::ChatRequest& request,
-                                                  Answer::Setup& setup) const {
+// Refuses, before a tokenizer reads it, a text that no sequence of the context's length can spell:
+// there is one thread for all prompts, and others wait behind this one. (What a tokenizer would
+// drop or fold, such as a megabyte of spaces, counts all the same.)
+Result<void> LocalBackend::Impl::check_bytes(size_t bytes, std::string_view field) const {
+    const uint64_t context = engine.context_tokens();
+    if (bytes <= context * token_bytes_max) {
+        return {};
+    }
+    auto refused = invalid_argument(field,
+                                    "This model's maximum context length is {} tokens. However, "
+                                    "the prompt has {} bytes, which are at least {} tokens.",
+                                    context, bytes, (bytes - 1) / token_bytes_max + 1);
+    return std::unexpected(std::move(refused).error().with_reason(kContextLengthExceeded));
+}
+
+// What is too much for the template is too much for the context, if the messages alone are.
+Result<text::jinja::Rendered> LocalBackend::Impl::render(const chat::ChatRequest& request) const {
     const auto& conversation = std::get<chat::Conversation>(request.input);
     const auto now = request.asked_at ? *request.asked_at : local_time(clock);
-    WEIR_TRY_ASSIGN(
-        const auto rendered,
-        chat_template->render(conversation, text::ChatTemplate::GenerationPrompt::Yes, now));
+    auto rendered =
+        chat_template->render(conversation, text::ChatTemplate::GenerationPrompt::Yes, now);
+    if (rendered || rendered.error().reason != text::jinja::kTemplateLimit) {
+        return rendered;
+    }
+    const size_t bytes = text_bytes(conversation);
+    WEIR_TRY(check_bytes(bytes, "messages"));
+    constexpr size_t kRenderedMax = text::jinja::RenderLimits{}.output_bytes_max;
+    if (bytes > kRenderedMax) {
+        auto refused = invalid_argument(
+            "messages",
+            "This model's maximum context length is {} tokens. However, the messages have {} "
+            "bytes, and a prompt may have {}.",
+            engine.context_tokens(), bytes, kRenderedMax);
+        return std::unexpected(std::move(refused).error().with_reason(kContextLengthExceeded));
+    }
+    return rendered;
+}
+
+Result<void> LocalBackend::Impl::add_conversation(const chat::ChatRequest& request,
+                                                  Answer::Setup& setup) const {
+    WEIR_TRY_ASSIGN(const auto rendered, render(request));
     std::vector<text::Segment> segments;
+    size_t bytes = 0;
     for (const auto& segment : rendered.segments) {
         segments.push_back({.text = segment.text, .trusted = segment.trusted});
+        bytes += segment.text.size();
     }
+    WEIR_TRY(check_bytes(bytes, "messages"));
     WEIR_TRY_ASSIGN(auto tokens, tokenizer->encode_segments(segments));
     setup.prompts.push_back(std::move(tokens));
     return {};
 }
 
 // The caller of a completion writes the whole prompt, control tokens included.
-Result<void> LocalBackend::Impl::add_raw(const chat::RawPrompts& raw, Answer::Setup& setup) const {
+Result<void> LocalBackend::Impl::add_raw(const chat::RawPrompts& raw, const std::stop_token& cancel,
+                                         Answer::Setup& setup) const {
     for (const auto& prompt : raw.prompts) {
+        if (cancel.stop_requested()) {
+            return std::unexpected(cancelled());
+        }
         if (const auto* const ids = std::get_if<std::vector<TokenId>>(&prompt)) {
             setup.prompts.push_back(*ids);
             if (raw.echo) {
@@ -130,6 +221,7 @@ Result<void> LocalBackend::Impl::add_raw(const chat::RawPrompts& raw, Answer::Se
             continue;
         }
         const std::string& text = std::get<std::string>(prompt);
+        WEIR_TRY(check_bytes(text.size(), "prompt"));
         WEIR_TRY_ASSIGN(auto tokens,
                         tokenizer->encode(text, {.parse_special = true, .add_special = true}));
         if (tokens.empty() && tokenizer->bos()) {
@@ -152,7 +244,7 @@ Result<Answer::Setup> LocalBackend::Impl::make_prompts(const Job& job) const {
     const chat::SamplingParams& sampling = job.request->sampling;
     setup.candidates_each = sampling.best_of.value_or(sampling.choices);
     if (const auto* const raw = std::get_if<chat::RawPrompts>(&job.request->input)) {
-        WEIR_TRY(add_raw(*raw, setup));
+        WEIR_TRY(add_raw(*raw, job.cancel, setup));
     } else {
         WEIR_TRY(add_conversation(*job.request, setup));
     }
@@ -161,7 +253,7 @@ Result<Answer::Setup> LocalBackend::Impl::make_prompts(const Job& job) const {
 
 Result<void> LocalBackend::Impl::hand_over(const Job& job) const {
     if (job.cancel.stop_requested()) {
-        return fail(ErrorCode::Cancelled, "the request was cancelled");
+        return std::unexpected(cancelled());
     }
     WEIR_TRY_ASSIGN(Answer::Setup setup, make_prompts(job));
     Generation generation;
@@ -169,8 +261,7 @@ Result<void> LocalBackend::Impl::hand_over(const Job& job) const {
     generation.choices_each = setup.candidates_each;
     generation.sampling = job.request->sampling;
     generation.seed = job.request->sampling.seed.value_or(job.request->drawn_seed);
-    const auto ends = tokenizer->end_of_generation();
-    generation.end_tokens.assign(ends.begin(), ends.end());
+    generation.end_tokens = end_tokens;
     generation.tenant = job.request->tenant;
     if (!setup.echo.empty()) {
         generation.prompt_logprobs = job.request->sampling.logprobs;
@@ -189,8 +280,9 @@ void LocalBackend::Impl::loop(const std::stop_token& stop) {
         Job job;
         {
             std::unique_lock lock(mutex);
-            if (!wake.wait(lock, stop, [&] { return !jobs.empty(); })) {
-                return;
+            const bool has_job = wake.wait(lock, stop, [&] { return !jobs.empty(); });
+            if (!has_job || stop.stop_requested()) {
+                return;  // whose prompts are not made yet is told by the destructor
             }
             job = std::move(jobs.front());
             jobs.pop_front();
@@ -203,7 +295,7 @@ void LocalBackend::Impl::loop(const std::stop_token& stop) {
             done = fail(ErrorCode::ResourceExhausted, "out of memory");
         }
         if (!done) {
-            job.sink->on_event(std::move(done).error());
+            tell(*job.sink, std::move(done).error());
         }
     }
 }
@@ -212,10 +304,12 @@ LocalBackend::LocalBackend(Engine& engine, std::shared_ptr<const text::Tokenizer
                            std::shared_ptr<const text::ChatTemplate> chat_template,
                            LocalBackendConfig config, const Clock& clock)
     : impl_(new Impl{.engine = engine,
-                     .tokenizer = std::move(tokenizer),
+                     .tokenizer = tokenizer,
                      .chat_template = std::move(chat_template),
-                     .config = std::move(config),
-                     .clock = clock}) {
+                     .config = config,
+                     .clock = clock,
+                     .token_bytes_max = longest_token(*tokenizer),
+                     .end_tokens = all_ends(*tokenizer, std::move(config.end_tokens))}) {
     impl_->thread = std::jthread([impl = impl_.get()](std::stop_token stop) { impl->loop(stop); });
 }
 
@@ -223,7 +317,7 @@ LocalBackend::~LocalBackend() {
     impl_->thread.request_stop();
     impl_->thread.join();
     for (const Impl::Job& job : impl_->jobs) {
-        job.sink->on_event(make_error(ErrorCode::Unavailable, "the engine is shutting down"));
+        tell(*job.sink, make_error(ErrorCode::Unavailable, "the engine is shutting down"));
     }
 }
 

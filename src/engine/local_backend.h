@@ -4,6 +4,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "chat/backend.h"
@@ -14,11 +15,12 @@
 namespace weir::engine {
 
 struct LocalBackendConfig {
-    std::string model_name;              // as answers call it
-    std::string system_fingerprint;      // empty: none
-    uint32_t preparing_max = 256;        // requests whose prompts are being made; then 503
-    uint32_t prompts_max = 128;          // in one request of RawPrompts
-    uint32_t choices_max = kChoicesMax;  // prompts * best_of, together
+    std::string model_name;                // as answers call it
+    std::string system_fingerprint;        // empty: none
+    uint32_t preparing_max = 256;          // requests whose prompts are being made; then 503
+    uint32_t prompts_max = 128;            // in one request of RawPrompts
+    uint32_t choices_max = kChoicesMax;    // prompts * best_of, together
+    std::vector<TokenId> end_tokens = {};  // end an answer, beside the tokenizer's own
 };
 
 // The local engine as a chat backend: renders the template, tokenizes, and turns the engine's
@@ -30,7 +32,8 @@ struct LocalBackendConfig {
 // drop n. (Only Usage.cached_tokens says what the cache did this time.)
 //
 // Refused by name: `tools` (with a tool_choice other than none), `response_format` other than text,
-// message parts that are not text, more than limits allow.
+// message parts that are not text, more than limits allow, text that the context cannot hold
+// (before it is tokenized). With tool_choice none the template does not see the tools.
 //
 // Threads: start() may be called from any; it returns at once. Prompts are made on one thread of
 // its own, events come from there or from the engine's. Ownership: borrows the engine, which

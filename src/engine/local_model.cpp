@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "base/bytes.h"
 #include "engine/local_backend.h"
 #include "kv/state.h"
 #include "model/tokenizer_metadata.h"
@@ -43,16 +44,24 @@ model::LoadOptions load_options(const LocalModelOptions& options) {
 }
 
 // Room for cache_tokens in every group's blocks; every sequence may waste one block a group.
-EngineConfig engine_config(const model::MemoryPlan& plan, const LocalModelOptions& options) {
+Result<EngineConfig> engine_config(const model::MemoryPlan& plan,
+                                   const LocalModelOptions& options) {
     EngineConfig config;
     const uint32_t context = std::min(plan.info.context_tokens,
                                       options.context_tokens.value_or(LocalModel::kContextDefault));
-    const uint32_t tokens = std::max(context, options.cache_tokens.value_or(2 * context));
+    const uint64_t tokens =
+        std::max<uint64_t>(context, options.cache_tokens.value_or(2 * uint64_t{context}));
     const uint64_t blocks =
         (tokens + plan.state.block_tokens - 1) / plan.state.block_tokens + config.sequences_max;
+    const auto bytes =
+        checked_mul(blocks * plan.state.groups.size(), kv::pool_block_bytes(plan.state));
+    if (!bytes) {
+        return invalid_argument("cache_tokens", "{} tokens do not fit any memory", tokens);
+    }
     config.context_tokens = context;
-    config.kv_bytes = blocks * plan.state.groups.size() * kv::pool_block_bytes(plan.state);
+    config.kv_bytes = *bytes;
     config.model_key = plan.info.name;
+    config.threads = ComputeDevice::threads_for(options.threads);
     return config;
 }
 
@@ -60,7 +69,7 @@ EngineConfig engine_config(const model::MemoryPlan& plan, const LocalModelOption
 
 uint64_t LocalModelPlan::total_bytes() const {
     return model.weights_mapped_bytes + model.weights_copied_bytes + model.scratch_bytes +
-           engine.kv_bytes + engine.logits_bytes;
+           engine.kv_bytes + engine.logits_bytes + engine.sampling_bytes;
 }
 
 Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source) {
@@ -79,6 +88,24 @@ Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source) {
             files.tokenizer_config_json);
     }
     return unsupported("the folder has neither tokenizer.json nor tokenizer.model");
+}
+
+Result<std::vector<TokenId>> end_tokens_of(const model::ModelSource& source,
+                                           const text::Tokenizer& tokenizer, uint32_t vocabulary) {
+    const auto known = tokenizer.end_of_generation();
+    std::vector<TokenId> ends(known.begin(), known.end());
+    if (const model::HfFolder* const folder = source.folder()) {
+        for (const TokenId id : folder->eos_token_ids()) {
+            if (id >= vocabulary) {
+                return data_corrupt("eos_token_id: there is no token {}; ids end at {}", id,
+                                    vocabulary);
+            }
+            ends.push_back(id);
+        }
+    }
+    std::sort(ends.begin(), ends.end());
+    ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+    return ends;
 }
 
 namespace {
@@ -119,9 +146,12 @@ Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
 Result<std::unique_ptr<ComputeDevice>> ComputeDevice::open(std::optional<uint32_t> threads) {
     auto device = std::make_unique<ComputeDevice>();
     WEIR_TRY_ASSIGN(device->kernels_, kernels::select_kernels_from_environment());
-    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-    device->pool_ = std::make_unique<kernels::ThreadPool>(threads.value_or(cores));
+    device->pool_ = std::make_unique<kernels::ThreadPool>(threads_for(threads));
     return device;
+}
+
+uint32_t ComputeDevice::threads_for(std::optional<uint32_t> threads) {
+    return std::max(1u, threads.value_or(std::thread::hardware_concurrency()));
 }
 
 // Members are destroyed from the last to the first: whoever borrows goes before its lender.
@@ -138,9 +168,9 @@ Result<LocalModelPlan> LocalModel::plan(const model::ModelSource& source,
                                         const LocalModelOptions& options) {
     LocalModelPlan plan;
     WEIR_TRY_ASSIGN(plan.model, model::plan_memory(source, load_options(options)));
-    WEIR_TRY_ASSIGN(plan.engine,
-                    plan_memory(plan.model.info, plan.model.state, options.batch_tokens_max,
-                                engine_config(plan.model, options)));
+    WEIR_TRY_ASSIGN(const EngineConfig config, engine_config(plan.model, options));
+    WEIR_TRY_ASSIGN(plan.engine, plan_memory(plan.model.info, plan.model.state,
+                                             options.batch_tokens_max, config));
     return plan;
 }
 
@@ -154,16 +184,20 @@ Result<std::unique_ptr<LocalModel>> LocalModel::load(model::ModelSource::Pointer
     WEIR_TRY_ASSIGN(parts->chat_template, load_chat_template(*source, *parts->tokenizer));
     WEIR_TRY_ASSIGN(const model::MemoryPlan plan,
                     model::plan_memory(*source, load_options(options)));
+    WEIR_TRY_ASSIGN(std::vector<TokenId> end_tokens,
+                    end_tokens_of(*source, *parts->tokenizer, plan.info.vocabulary));
     WEIR_TRY_ASSIGN(parts->device, ComputeDevice::open(options.threads));
     WEIR_TRY_ASSIGN(parts->model, model::load_model(std::move(source), load_options(options),
                                                     parts->device->compute()));
-    EngineConfig config = engine_config(plan, options);
+    WEIR_TRY_ASSIGN(EngineConfig config, engine_config(plan, options));
     config.token_ids_end = static_cast<uint32_t>(
         std::min<size_t>(parts->tokenizer->vocab_size(), plan.info.vocabulary));
-    WEIR_TRY_ASSIGN(parts->engine, Engine::create(*parts->model, config, clock, registry));
-    parts->backend =
-        std::make_unique<LocalBackend>(*parts->engine, parts->tokenizer, parts->chat_template,
-                                       LocalBackendConfig{.model_name = plan.info.name}, clock);
+    WEIR_TRY_ASSIGN(parts->engine, Engine::create(*parts->model, config, clock, registry,
+                                                  &parts->device->compute().pool));
+    parts->backend = std::make_unique<LocalBackend>(
+        *parts->engine, parts->tokenizer, parts->chat_template,
+        LocalBackendConfig{.model_name = plan.info.name, .end_tokens = std::move(end_tokens)},
+        clock);
     return std::unique_ptr<LocalModel>(new LocalModel(std::move(parts)));
 }
 
@@ -181,6 +215,9 @@ const text::Tokenizer& LocalModel::tokenizer() const {
 }
 model::Model& LocalModel::model() {
     return *parts_->model;
+}
+const MemoryPlan& LocalModel::memory() const {
+    return parts_->engine->memory();
 }
 
 }  // namespace weir::engine

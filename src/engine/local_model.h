@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/metrics.h"
@@ -36,6 +37,12 @@ struct LocalModelPlan {
 // A tokenizer from whatever a model file or folder says about it.
 Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source);
 
+// Every token after which an answer is over, ascending: the tokenizer's, and those of a folder's
+// generation_config.json, else config.json, which often say more (Llama 3's <|eot_id|> stands only
+// there). Errors: DataCorrupt for an id that is not below `vocabulary`.
+Result<std::vector<TokenId>> end_tokens_of(const model::ModelSource& source,
+                                           const text::Tokenizer& tokenizer, uint32_t vocabulary);
+
 // The chat template of a file or folder; null if it has none.
 Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
     const model::ModelSource& source, const text::Tokenizer& tokenizer);
@@ -44,6 +51,8 @@ Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
 class ComputeDevice {
   public:
     static Result<std::unique_ptr<ComputeDevice>> open(std::optional<uint32_t> threads);
+    // What open() starts; it may be refused some of them.
+    static uint32_t threads_for(std::optional<uint32_t> threads);
     kernels::Compute compute() { return {*kernels_, *pool_}; }
 
   private:
@@ -68,6 +77,7 @@ class LocalModel {
     void run();  // starts the engine's thread
     const text::Tokenizer& tokenizer() const;
     model::Model& model();
+    const MemoryPlan& memory() const;  // what the engine has taken
 
     // Without a wish: as much context as fits a modest machine, and room for two such sequences.
     static constexpr uint32_t kContextDefault = 8192;

@@ -19,7 +19,7 @@ class TimingSink final : public GenerationSink {
   public:
     explicit TimingSink(const Clock& clock) : clock_(clock) {}
     void on_started() override {}
-    Verdict on_token(uint32_t, const SampledToken&) override {
+    Result<Verdict> on_token(uint32_t, const SampledToken&) override {
         const auto now = clock_.now();
         first = tokens == 0 ? now : first;
         last = now;

@@ -44,5 +44,22 @@ TEST(Promise2Harness, NoticesAModelThatDependsOnItsBatch) {
     EXPECT_NE((*difference)->find("among others"), std::string::npos) << **difference;
 }
 
+TEST(Promise2Harness, NoticesThatNobodyWasThere) {
+    FakeModel model({});
+    const auto difference = first_difference(model, {.others = 0});
+    ASSERT_TRUE(difference);
+    ASSERT_TRUE(difference->has_value());
+    EXPECT_NE((*difference)->find("0 of 12 steps were shared"), std::string::npos) << **difference;
+}
+
+TEST(Promise2Harness, NoticesThatNothingWasPreempted) {
+    FakeModel model({});
+    // After the second token it would be preempted, but then it is over.
+    const auto difference = first_difference(model, {.answer_tokens = 2});
+    ASSERT_TRUE(difference);
+    ASSERT_TRUE(difference->has_value());
+    EXPECT_NE((*difference)->find("0 while it answered"), std::string::npos) << **difference;
+}
+
 }  // namespace
 }  // namespace weir::engine::testing

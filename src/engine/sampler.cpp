@@ -308,6 +308,12 @@ Result<void> validate(const chat::SamplingParams& params, uint32_t token_ids_end
     return validate_tokens(params, token_ids_end);
 }
 
+void SamplerScratch::reserve(size_t vocabulary) {
+    weights.reserve(vocabulary);
+    adjusted.reserve(vocabulary);
+    candidates.reserve(vocabulary);
+}
+
 Sampler::Sampler(const chat::SamplingParams& params, uint64_t seed, uint32_t choice,
                  uint32_t token_ids_end, std::span<const TokenId> prompt)
     : temperature_(params.temperature.value_or(1.0f)),

@@ -43,11 +43,17 @@ inline constexpr float kLogitBiasAbsMax = 100.0f;
 // range, too many of something, tokens that do not exist.
 Result<void> validate(const chat::SamplingParams& params, uint32_t token_ids_end);
 
-// Memory that sampling needs and that outlives one call, one per engine thread.
+// Memory that sampling needs and that outlives one call, one for each thread that samples.
 struct SamplerScratch {
     std::vector<float> weights;
     std::vector<float> adjusted;
     std::vector<TokenId> candidates;
+
+    // So that no call allocates for rows of so many logits.
+    void reserve(size_t vocabulary);
+    static uint64_t bytes(uint64_t vocabulary) {
+        return vocabulary * (2 * sizeof(float) + sizeof(TokenId));
+    }
 };
 
 // Chooses the tokens of one choice of one request. In this order, which is vLLM's but for bias and

@@ -201,6 +201,27 @@ class Planner {
         }
     }
 
+    // Blocks that a sequence takes beyond those for its first `covered` tokens, at most, until
+    // `known` tokens are computed; `computed` of them are. Groups with a window hold the window, a
+    // slice, and one block for both ends being inside one (kv::worst_case_blocks).
+    uint64_t blocks_until(uint32_t computed, uint32_t covered, uint32_t known) const {
+        const uint64_t block_tokens = config_.block_tokens;
+        const auto blocks = [&](uint64_t tokens) {
+            return (tokens + block_tokens - 1) / block_tokens;
+        };
+        const uint64_t have = blocks(covered);
+        const uint64_t more = std::max(blocks(known), have) - have;
+        uint64_t total = more * (config_.groups - config_.windows.size());
+        for (const uint64_t window : config_.windows) {
+            const uint64_t next = uint64_t{computed} + 1;
+            const uint64_t passed = next > window ? (next - window) / block_tokens : 0;
+            const uint64_t held = have - std::min(have, passed);
+            const uint64_t most = blocks(window - 1 + config_.batch_tokens_max) + 1;
+            total += std::min(more, most - std::min(most, held));
+        }
+        return total;
+    }
+
     // Blocks that must stay available for those who run: the rest of their prompts after this step,
     // and one more for each.
     uint64_t spoken_for() const {
@@ -214,8 +235,8 @@ class Planner {
             for (const PlannedSlice& slice : plan_.slices) {
                 planned = slice.id == one.id ? slice.tokens : planned;
             }
-            blocks += blocks_for(one, one.known) -
-                      std::min(blocks_for(one, one.known), blocks_for(one, one.computed + planned));
+            const uint32_t computed = one.computed + planned;
+            blocks += blocks_until(computed, std::max(one.covered, computed), one.known);
             blocks += config_.groups;
         }
         return blocks;
@@ -229,9 +250,13 @@ class Planner {
             if (running >= config_.sequences_max || slots == 0) {
                 return;
             }
+            if (one.all_logits && prompt_rows_ == 0) {
+                continue;  // rows are all that it needs from others: they are free again next step
+            }
             const RunningSequence begun{.id = one.id, .known = one.known, .covered = one.cached};
-            const uint64_t needed =
-                uint64_t{one.evictable_blocks} + blocks_for(begun, one.known) + config_.groups;
+            const uint64_t needed = uint64_t{one.evictable_blocks} +
+                                    blocks_until(one.cached, one.cached, one.known) +
+                                    config_.groups;
             const bool fits = needed + reserved <= available_;
             if (!fits && running > 0) {
                 return;  // nobody passes the first in line
@@ -281,6 +306,9 @@ Result<void> SchedulerConfig::validate() const {
     if (logit_rows_max < sequences_max) {
         return invalid_argument("logit_rows_max", "{} rows are fewer than {} sequences",
                                 logit_rows_max, sequences_max);
+    }
+    if (windows.size() > groups || std::find(windows.begin(), windows.end(), 0) != windows.end()) {
+        return invalid_argument("windows", "{} windows in {} groups", windows.size(), groups);
     }
     if (block_tokens == 0 || prompt_tokens_min == 0) {
         return invalid_argument("prompt_tokens_min", "must not be 0");

@@ -29,6 +29,8 @@ struct SchedulerConfig {
     uint32_t logit_rows_max = 64;     // what the logits' memory holds; >= sequences_max
     uint32_t block_tokens = 16;
     uint32_t groups = 1;  // attention groups: blocks taken for block_tokens tokens
+    // Of the groups that see only so many tokens, how many: they give back what they have passed.
+    std::vector<uint32_t> windows = {};
     // A step that answers somebody should take no longer than this …
     std::chrono::duration<double> inter_token_target{0.2};
     // … and one that only reads prompts no longer than this, so that it can be cancelled.
@@ -102,9 +104,10 @@ struct BatchPlan {
 //
 // Memory. A waiting sequence is admitted when its blocks and those that running prompts have yet to
 // take are available, with one spare block for every running sequence and group; the first in line
-// is never passed by a later one. When a decode finds no block, the sequence with the least
-// computed is preempted: it loses the least, and its blocks stay in the prefix tree until they are
-// needed.
+// is never passed by a later one, except that one who only waits for rows of logits (`all_logits`)
+// holds up nobody. A group with a window is counted with the most that it holds at once. When a
+// decode finds no block, the sequence with the least computed is preempted: it loses the least, and
+// its blocks stay in the prefix tree until they are needed.
 //
 // Why everybody finishes. Among running sequences the one with the most computed is never
 // preempted, so it finishes. A sequence that has been preempted `preemptions_max` times is spared:

@@ -127,6 +127,40 @@ TEST(Scheduler, RowsOfLogitsAreLimited) {
                                          PlannedSlice{id(3), 7}));
 }
 
+TEST(Scheduler, WhoWaitsForRowsHoldsUpNobody) {
+    const Scheduler scheduler({.sequences_max = 4, .logit_rows_max = 4 + 10});
+    const std::vector<RunningSequence> running = {{.id = id(1), .known = 40, .all_logits = true}};
+    const std::vector<WaitingSequence> waiting = {{.id = id(2), .known = 7, .all_logits = true},
+                                                  {.id = id(3), .known = 7}};
+    const BatchPlan plan =
+        scheduler.plan({.running = running, .waiting = waiting, .blocks_available = 100});
+    EXPECT_THAT(plan.slices, ElementsAre(PlannedSlice{id(1), 10}, PlannedSlice{id(3), 7}));
+}
+
+// 1600 tokens are 100 blocks of the full group, but never more than 9 of one that sees 64 tokens in
+// slices of 64: two such prompts fit 230 blocks.
+TEST(Scheduler, WindowedGroupsAreCountedWithWhatTheyHoldAtOnce) {
+    SchedulerConfig config{.batch_tokens_max = 64, .groups = 2, .windows = {64}};
+    const std::vector<WaitingSequence> waiting = {{.id = id(1), .known = 1600, .slice_max = 32},
+                                                  {.id = id(2), .known = 1600, .slice_max = 32}};
+    const SchedulerInput input{.waiting = waiting, .blocks_available = 230};
+    EXPECT_THAT(Scheduler(config).plan(input).admitted, ElementsAre(id(1), id(2)));
+    config.windows.clear();
+    EXPECT_THAT(Scheduler(config).plan(input).admitted, ElementsAre(id(1)));
+
+    // The same for one that runs: its window group has passed most of what it has.
+    config.windows = {64};
+    const std::vector<RunningSequence> running = {
+        {.id = id(1), .computed = 800, .known = 1600, .covered = 800, .slice_max = 32}};
+    // It takes 2 a group now, then 48 of the full group and 9 - 4 of the other, and 2 to spare; the
+    // new one 2, and 2 to spare.
+    const std::vector<WaitingSequence> small = {{.id = id(2), .known = 7}};
+    SchedulerInput second{.running = running, .waiting = small, .blocks_available = 63};
+    EXPECT_THAT(Scheduler(config).plan(second).admitted, ElementsAre(id(2)));
+    second.blocks_available = 62;
+    EXPECT_THAT(Scheduler(config).plan(second).admitted, IsEmpty());
+}
+
 TEST(Scheduler, GivesUpWhatIsAloneAndFindsNoBlock) {
     const Scheduler scheduler({});
     const std::vector<RunningSequence> running = {decoding(1, 32)};

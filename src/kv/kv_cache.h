@@ -16,6 +16,8 @@ namespace weir::kv {
 struct KvLimits {
     uint32_t blocks = 0;           // of pool_block_bytes(spec) each, all groups together
     uint32_t recurrent_slots = 0;  // running sequences, checkpoints and snapshots together
+
+    friend bool operator==(const KvLimits&, const KvLimits&) = default;
 };
 
 // The bytes that `limits` reserve, exactly. Errors: InvalidArgument if they do not fit 64 bits.

@@ -1,8 +1,9 @@
 // Promise 2 with nothing faked but the size: the real forward pass over the real kernels, under the
 // real scheduler and cache, for every weight type and every variant of the kernels that this CPU
-// has. One request alone must give the same tokens and the same logits, to the bit, among 31
-// others, with prefill chunks of 1, 7 and 512, with 1 and 2 threads, after a prefix hit, and after
-// a preemption.
+// has; and for models that come as Hugging Face folders, with layers that see only a window. One
+// request alone must give the same tokens and the same logits, to the bit, among others, with
+// prefill chunks of 1, 7 and 512, with 1 and 2 threads, after a prefix hit, after preemptions, and
+// where memory is too small for all.
 
 #include <gtest/gtest.h>
 
@@ -14,6 +15,7 @@
 #include "kernels/kernel_set.h"
 #include "kernels/thread_pool.h"
 #include "model/load.h"
+#include "model/testing/temporary_folder.h"
 #include "model/testing/tiny_model.h"
 
 namespace weir::engine::testing {
@@ -23,34 +25,70 @@ using Variant = std::tuple<tensor::DType, const kernels::KernelSet*>;
 
 class Promise2OverRealModels : public ::testing::TestWithParam<Variant> {};
 
-Result<std::unique_ptr<model::Model>> load(const std::vector<std::byte>& bytes,
-                                           const kernels::KernelSet& set,
-                                           kernels::ThreadPool& pool) {
-    WEIR_TRY_ASSIGN(auto source, model::ModelSource::from_bytes(bytes));
-    return model::load_model(std::move(source), {}, {set, pool});
+// Runs the model on one thread and on two. Room for as many tokens a pass as the harness asks for.
+void expect_promise(const model::ModelSource::Pointer& source, const kernels::KernelSet& set,
+                    const Promise2Options& options) {
+    kernels::ThreadPool one(1);
+    kernels::ThreadPool two(2);
+    const auto alone = model::load_model(source, {}, {set, one});
+    const auto shared = model::load_model(source, {}, {set, two});
+    ASSERT_TRUE(alone) << alone.error().message;
+    ASSERT_TRUE(shared) << shared.error().message;
+    const auto difference = first_difference(**alone, options, shared->get());
+    ASSERT_TRUE(difference) << difference.error().message;
+    EXPECT_FALSE(difference->has_value()) << **difference;
 }
 
-// The reference takes a hundred times as long: shorter texts, and all the ways to be disturbed.
+// The reference takes a hundred times as long: shorter texts and fewer others, but all the ways to
+// be disturbed; more than a block of 16 tokens, so that there is something to be taken away.
 Promise2Options options_for(const kernels::KernelSet& set) {
     if (&set != kernels::available_kernels().front()) {
         return {};
     }
-    return {.prompt_tokens = 21, .answer_tokens = 4, .other_tokens_max = 4};
+    return {.prompt_tokens = 21, .answer_tokens = 4, .others = 8, .other_tokens_max = 20};
 }
 
 TEST_P(Promise2OverRealModels, TheAnswerDoesNotDependOnAnythingElse) {
     const auto& [dtype, set] = GetParam();
     const auto bytes = model::testing::tiny_gguf(model::testing::TinyModel::for_dtype(dtype));
-    kernels::ThreadPool one(1);
-    kernels::ThreadPool two(2);
-    const auto alone = load(bytes, *set, one);
-    const auto shared = load(bytes, *set, two);
-    ASSERT_TRUE(alone) << alone.error().message;
-    ASSERT_TRUE(shared) << shared.error().message;
-    const auto difference = first_difference(**alone, options_for(*set), shared->get());
-    ASSERT_TRUE(difference) << difference.error().message;
-    EXPECT_FALSE(difference->has_value()) << **difference;
+    const auto source = model::ModelSource::from_bytes(bytes);
+    ASSERT_TRUE(source) << source.error().message;
+    expect_promise(*source, *set, options_for(*set));
 }
+
+class Promise2OverFolders : public ::testing::TestWithParam<const kernels::KernelSet*> {};
+
+// Blocks of 16 tokens and a window of 19: the window lies over up to three of them, and what it has
+// passed is given back in the middle of the prompt.
+TEST_P(Promise2OverFolders, AWindowedModelForgetsOnlyWhatItMust) {
+    const model::testing::TemporaryFolder folder;
+    model::testing::write_tiny_folder({.layers = 3, .window = 19}, folder.path());
+    const auto source = model::ModelSource::open(folder.path());
+    ASSERT_TRUE(source) << source.error().message;
+    const bool is_slow = GetParam() == kernels::available_kernels().front();
+    expect_promise(*source, *GetParam(),
+                   is_slow ? Promise2Options{.prompt_tokens = 41,
+                                             .answer_tokens = 5,
+                                             .others = 12,
+                                             .other_tokens_max = 10}
+                           : Promise2Options{.prompt_tokens = 75, .other_tokens_max = 60});
+}
+
+TEST_P(Promise2OverFolders, AFolderInShards) {
+    const model::testing::TemporaryFolder folder;
+    model::testing::write_tiny_folder({.family = "qwen3", .dtype = tensor::DType::BF16},
+                                      folder.path(), 2);
+    const auto source = model::ModelSource::open(folder.path());
+    ASSERT_TRUE(source) << source.error().message;
+    expect_promise(*source, *GetParam(), options_for(*GetParam()));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Promise2OverFolders,
+                         ::testing::ValuesIn(kernels::available_kernels().begin(),
+                                             kernels::available_kernels().end()),
+                         [](const auto& instance) {
+                             return std::string(kernels::name(*instance.param));
+                         });
 
 std::vector<tensor::DType> weight_types() {
     std::vector<tensor::DType> types;

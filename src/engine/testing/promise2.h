@@ -23,10 +23,13 @@ struct Promise2Options {
 // Same question, same answer: runs one request through engines over `model` in every way that the
 // promise names, and compares its tokens, and its logits bit for bit, with a run alone:
 //   with prefill chunks of 1, 7 and 512 tokens, alone and among others that come and go;
-//   after a prefix hit; after being preempted in the middle of its answer;
+//   after a prefix hit; after being preempted in the middle of its prompt and of its answer;
+//   among others in memory that is too small for them;
 //   and, where `other_threads` gives the same model on another number of threads, on that.
 //
-// Returns the first difference in words, or nothing. Errors: what the engine or model refused.
+// Returns the first difference in words, or nothing. That none of it happened (no hit, no company
+// in at least half of the passes, no preemption, no block lost) is a difference too. Errors: what
+// the engine or model refused.
 Result<std::optional<std::string>> first_difference(model::Model& model,
                                                     const Promise2Options& options,
                                                     model::Model* other_threads = nullptr);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -24,7 +25,13 @@ class RecordingSink final : public GenerationSink {
     void on_prompt_logprobs(uint32_t, std::vector<TokenLogprobs> logprobs) override {
         prompt_logprobs_.push_back(std::move(logprobs));
     }
-    Verdict on_token(uint32_t choice, const SampledToken& token) override {
+    Result<Verdict> on_token(uint32_t choice, const SampledToken& token) override {
+        if (fail_after && choices_.at(choice).tokens.size() >= *fail_after) {
+            return weir::fail(ErrorCode::Internal, "the sink cannot go on");
+        }
+        if (throw_after && choices_.at(choice).tokens.size() >= *throw_after) {
+            throw std::bad_alloc();
+        }
         choices_.at(choice).tokens.push_back(token.token);
         choices_.at(choice).sampled.push_back(token);
         return stop_after && choices_.at(choice).tokens.size() >= *stop_after ? Verdict::Stop
@@ -33,8 +40,16 @@ class RecordingSink final : public GenerationSink {
     void on_choice_finished(uint32_t choice, chat::FinishReason reason) override {
         choices_.at(choice).reason = reason;
     }
-    void on_finished(const chat::Usage& usage) override { usage_ = usage; }
-    void on_failed(const Error& error) override { error_ = error; }
+    void on_finished(const chat::Usage& usage) override {
+        if (throw_at_end) {
+            throw std::bad_alloc();
+        }
+        usage_ = usage;
+    }
+    void on_failed(const Error& error) override {
+        error_ = error;
+        ++failures;
+    }
     void on_logits(uint32_t choice, uint32_t, std::span<const float> logits) override {
         choices_.at(choice).logits.emplace_back(logits.begin(), logits.end());
     }
@@ -49,6 +64,10 @@ class RecordingSink final : public GenerationSink {
     }
 
     std::optional<size_t> stop_after;  // tokens of a choice
+    std::optional<size_t> fail_after;
+    std::optional<size_t> throw_after;
+    bool throw_at_end = false;
+    int failures = 0;
 
   private:
     std::vector<Choice> choices_;
