@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <mutex>
 #include <string>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace weir {
 namespace {
 
 struct Armed {
-    std::mutex mutex;
-    std::vector<std::string> names;  // guarded by mutex
+    Mutex mutex;
+    std::vector<std::string> names WEIR_GUARDED_BY(mutex);
 
     Armed() {
         const char* listed = std::getenv("WEIR_FAILPOINTS");
@@ -33,19 +34,20 @@ Armed& armed() {
 
 bool failpoint_armed(std::string_view name) {
     Armed& state = armed();
-    const std::lock_guard lock(state.mutex);
+    const MutexLock lock(state.mutex);
     return std::find(state.names.begin(), state.names.end(), name) != state.names.end();
 }
 
 ArmedFailpoint::ArmedFailpoint(std::string_view name) : name_(name) {
-    const std::lock_guard lock(armed().mutex);
-    armed().names.emplace_back(name);
+    Armed& state = armed();
+    const MutexLock lock(state.mutex);
+    state.names.emplace_back(name);
 }
 
 ArmedFailpoint::~ArmedFailpoint() {
-    const std::lock_guard lock(armed().mutex);
-    auto& names = armed().names;
-    names.erase(std::find(names.begin(), names.end(), name_));
+    Armed& state = armed();
+    const MutexLock lock(state.mutex);
+    state.names.erase(std::find(state.names.begin(), state.names.end(), name_));
 }
 
 }  // namespace weir

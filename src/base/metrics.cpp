@@ -99,7 +99,7 @@ Registry::Series& Registry::series(std::string_view name, std::string_view help,
 }
 
 Counter& Registry::counter(std::string_view name, std::string_view help, const Labels& labels) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     Series& one = series(name, help, Kind::Counter, labels);
     if (!one.counter) {
         one.counter = std::make_unique<Counter>();
@@ -108,7 +108,7 @@ Counter& Registry::counter(std::string_view name, std::string_view help, const L
 }
 
 Gauge& Registry::gauge(std::string_view name, std::string_view help, const Labels& labels) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     Series& one = series(name, help, Kind::Gauge, labels);
     if (!one.gauge) {
         one.gauge = std::make_unique<Gauge>();
@@ -118,7 +118,7 @@ Gauge& Registry::gauge(std::string_view name, std::string_view help, const Label
 
 Histogram& Registry::histogram(std::string_view name, std::string_view help,
                                std::span<const double> bounds, const Labels& labels) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     Series& one = series(name, help, Kind::Histogram, labels);
     if (!one.histogram) {
         one.histogram = std::make_unique<Histogram>(bounds);
@@ -127,7 +127,7 @@ Histogram& Registry::histogram(std::string_view name, std::string_view help,
 }
 
 std::string Registry::text() const {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     std::string out;
     for (const auto& [registered, family] : families_) {
         std::string name = registered;

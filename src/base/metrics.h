@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "base/mutex.h"
 
 // What the program counts, in the form that Prometheus reads (text exposition format 0.0.4).
 namespace weir::metrics {
@@ -86,12 +87,13 @@ class Registry {
         Kind kind = Kind::Counter;
         std::map<std::string, Series> series;
     };
-    Series& series(std::string_view name, std::string_view help, Kind kind, const Labels& labels);
+    Series& series(std::string_view name, std::string_view help, Kind kind, const Labels& labels)
+        WEIR_REQUIRES(mutex_);
     std::string written(const Labels& labels) const;
 
     const Labels base_;
-    mutable std::mutex mutex_;
-    std::map<std::string, Family, std::less<>> families_;  // guarded by mutex_
+    mutable Mutex mutex_;
+    std::map<std::string, Family, std::less<>> families_ WEIR_GUARDED_BY(mutex_);
 };
 
 }  // namespace weir::metrics

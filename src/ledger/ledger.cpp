@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <thread>
 
 #include "base/log.h"
+#include "base/mutex.h"
 #include "ledger/rows.h"
 
 namespace weir::ledger {
@@ -32,7 +31,7 @@ class Ledger::Writer {
 
     ~Writer() {
         {
-            const std::lock_guard lock(mutex_);
+            const MutexLock lock(mutex_);
             stopping_ = true;
         }
         wake_.notify_one();
@@ -41,7 +40,7 @@ class Ledger::Writer {
 
     bool push(Entry entry, Committed committed) {
         {
-            const std::lock_guard lock(mutex_);
+            const MutexLock lock(mutex_);
             if (untold_ >= options_.queue_max) {
                 ++failed_;
                 ++lost_;
@@ -56,7 +55,7 @@ class Ledger::Writer {
 
     void push(std::chrono::system_clock::time_point from, SpendReady ready) {
         {
-            const std::lock_guard lock(mutex_);
+            const MutexLock lock(mutex_);
             questions_.push_back({from, std::move(ready)});
         }
         wake_.notify_one();
@@ -103,17 +102,16 @@ class Ledger::Writer {
     // Waits for something to do, takes it over, and says whether the end has come. What has failed
     // waits for its time, and new entries wait with it: they would fail as well.
     bool wait_for_work(std::deque<Question>& questions) {
-        std::unique_lock lock(mutex_);
-        const auto anything = [this] {
-            return stopping_ || !entries_.empty() || !questions_.empty();
-        };
-        const auto what_cannot_wait = [this] {
-            return !questions_.empty() || (stopping_ && !stop_seen_);
-        };
+        const MutexLock lock(mutex_);
         if (backlog_.empty()) {
-            wake_.wait(lock, anything);
+            while (!stopping_ && entries_.empty() && questions_.empty()) {
+                wake_.wait(mutex_);
+            }
         } else {
-            wake_.wait_until(lock, retry_at_, what_cannot_wait);
+            while (questions_.empty() && (!stopping_ || stop_seen_) &&
+                   SteadyClock::now() < retry_at_) {
+                wake_.wait_for(mutex_, retry_at_ - SteadyClock::now());
+            }
         }
         std::move(entries_.begin(), entries_.end(), std::back_inserter(backlog_));
         entries_.clear();
@@ -193,7 +191,7 @@ class Ledger::Writer {
         const Committed committed = std::exchange(waiting.committed, nullptr);
         failed_ += how ? 0 : 1;
         {
-            const std::lock_guard lock(mutex_);
+            const MutexLock lock(mutex_);
             --untold_;
         }
         committed(how);
@@ -259,13 +257,13 @@ class Ledger::Writer {
     std::atomic<uint64_t> lost_{0};
     std::atomic<uint64_t> kept_{0};
 
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::deque<Waiting> entries_;     // guarded by mutex_
-    std::deque<Question> questions_;  // guarded by mutex_
-    bool stopping_ = false;           // guarded by mutex_
-    std::atomic<size_t> untold_{0};   // callers that wait; grows under mutex_
-    std::thread thread_;              // last: it uses all of the above
+    Mutex mutex_;
+    Condition wake_;
+    std::deque<Waiting> entries_ WEIR_GUARDED_BY(mutex_);
+    std::deque<Question> questions_ WEIR_GUARDED_BY(mutex_);
+    bool stopping_ WEIR_GUARDED_BY(mutex_) = false;
+    std::atomic<size_t> untold_{0};  // callers that wait; grows under mutex_
+    std::thread thread_;             // last: it uses all of the above
 };
 
 Result<std::unique_ptr<Ledger>> Ledger::open(std::unique_ptr<store::Database> database,

@@ -10,8 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <mutex>
 #include <string_view>
+
+#include "base/mutex.h"
 
 extern "C" char** environ;
 
@@ -134,8 +135,8 @@ class SpawnSignals {
 
 // Whether the child has been waited for; afterwards its number may belong to somebody else.
 struct Subprocess::State {
-    std::mutex mutex;
-    bool reaped = false;  // guarded by mutex
+    Mutex mutex;
+    bool reaped WEIR_GUARDED_BY(mutex) = false;
 };
 
 Result<std::unique_ptr<Subprocess>> Subprocess::start(const std::vector<std::string>& arguments,
@@ -185,7 +186,7 @@ Subprocess::Subprocess(pid_t pid, UniqueFd input, UniqueFd lines, Callbacks call
           }
           int status = 0;
           {
-              const std::lock_guard lock(state->mutex);
+              const MutexLock lock(state->mutex);
               ::waitpid(pid, &status, 0);
               state->reaped = true;
           }
@@ -198,7 +199,7 @@ Subprocess::~Subprocess() {
 }
 
 void Subprocess::signal(int number) const {
-    const std::lock_guard lock(state_->mutex);
+    const MutexLock lock(state_->mutex);
     if (!state_->reaped) {
         ::kill(pid_, number);
     }

@@ -1,12 +1,11 @@
 #include "server/task_pool.h"
 
-#include <condition_variable>
 #include <deque>
 #include <exception>
-#include <mutex>
 #include <utility>
 
 #include "base/log.h"
+#include "base/mutex.h"
 
 namespace weir::server {
 
@@ -17,10 +16,10 @@ struct TaskPool::Shared {
     void work();
 
     const size_t queue_max;
-    std::mutex mutex;
-    std::condition_variable wake;
-    std::deque<Task> tasks;  // guarded by mutex
-    bool stopping = false;   // guarded by mutex
+    Mutex mutex;
+    Condition wake;
+    std::deque<Task> tasks WEIR_GUARDED_BY(mutex);
+    bool stopping WEIR_GUARDED_BY(mutex) = false;
 };
 
 TaskPool::TaskPool(unsigned thread_count, size_t queue_max)
@@ -37,7 +36,7 @@ TaskPool::~TaskPool() {
 void TaskPool::stop() {
     std::deque<Task> dropped;  // destroyed last, and not under the lock: who knows what they hold
     {
-        const std::lock_guard lock(shared_->mutex);
+        const MutexLock lock(shared_->mutex);
         shared_->stopping = true;
         dropped.swap(shared_->tasks);
     }
@@ -53,7 +52,7 @@ void TaskPool::stop() {
 
 bool TaskPool::post(Task task) {
     {
-        const std::lock_guard lock(shared_->mutex);
+        const MutexLock lock(shared_->mutex);
         if (shared_->stopping || shared_->tasks.size() >= shared_->queue_max) {
             return false;
         }
@@ -67,8 +66,10 @@ void TaskPool::Shared::work() {
     while (true) {
         Task task;
         {
-            std::unique_lock lock(mutex);
-            wake.wait(lock, [this] { return stopping || !tasks.empty(); });
+            const MutexLock lock(mutex);
+            while (!stopping && tasks.empty()) {
+                wake.wait(mutex);
+            }
             if (stopping) {
                 return;
             }
