@@ -49,6 +49,21 @@ Result<UniqueFd> lock_home(const std::filesystem::path& home) {
     return lock;
 }
 
+// Empty, and private to its owner.
+Result<std::filesystem::path> make_socket_folder(const std::filesystem::path& home) {
+    std::filesystem::path folder = home / "workers";
+    std::error_code error;
+    std::filesystem::remove_all(folder, error);
+    if (!error) {
+        std::filesystem::create_directories(folder, error);
+    }
+    if (error || ::chmod(folder.c_str(), 0700) != 0) {
+        return fail(ErrorCode::PermissionDenied, "cannot use {} for the workers' sockets",
+                    folder.string());
+    }
+    return folder;
+}
+
 Result<std::string> api_key_of(const BackendConfig& backend) {
     const auto& variable = std::get<RemoteSource>(backend.source).api_key_env;
     if (variable.empty()) {
@@ -156,11 +171,7 @@ Result<void> Server::make_backends() {
             specs.push_back({.name = backend.name, .arguments = worker_arguments(*source)});
         }
     }
-    const std::filesystem::path sockets = options_.home / "workers";
-    std::error_code error;
-    std::filesystem::remove_all(sockets, error);
-    std::filesystem::create_directories(sockets, error);
-    ::chmod(sockets.c_str(), 0700);
+    WEIR_TRY_ASSIGN(const std::filesystem::path sockets, make_socket_folder(options_.home));
     workers_ = std::make_unique<WorkerPool>(
         loop_,
         WorkerPoolOptions{.program = options_.program.string(),
@@ -216,8 +227,7 @@ Result<void> Server::listen() {
                                         {.certificate_chain_file = config.tls_certificate_file,
                                          .private_key_file = config.tls_key_file});
     if (!port) {
-        return std::unexpected(std::move(port).error().with_context(
-            fmt::format("cannot listen on {}:{}", config.listen_address, config.listen_port)));
+        return std::unexpected(std::move(port).error().with_context(config.listen_address));
     }
     loop_.start();
     ready_ = true;
@@ -260,6 +270,7 @@ void Server::shut_down() {
     std::promise<void> drained;
     http_->drain(options_.config.drain_max, [&] { drained.set_value(); });
     drained.get_future().wait();
+    gateway_->pool.stop();  // a client that left may have left a large body behind
     std::promise<void> stopped;
     workers_->stop([&] { stopped.set_value(); });
     stopped.get_future().wait();
