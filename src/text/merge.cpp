@@ -58,7 +58,20 @@ void merge_by_scanning(const MergeTable& table, BpeScratch& scratch) {
     symbols.resize(count);
 }
 
-// Symbols as a linked list, which both mergers of long pieces work on.
+// The merge of each symbol with the next one; none for the last.
+void look_up_all(const MergeTable& table, BpeScratch& scratch) {
+    const std::vector<uint32_t>& symbols = scratch.symbols;
+    scratch.merges.assign(symbols.size(), Merge{});
+    for (size_t i = 0; i + 1 < symbols.size(); ++i) {
+        const bool as_before =
+            i > 0 && symbols[i] == symbols[i - 1] && symbols[i + 1] == symbols[i];
+        scratch.merges[i] =
+            as_before ? scratch.merges[i - 1] : table.find(symbols[i], symbols[i + 1]);
+    }
+    scratch.steps += symbols.size();
+}
+
+// Symbols as a linked list, which both mergers of long pieces work on. scratch.merges is known.
 class SymbolList {
   public:
     static constexpr uint32_t kEnd = UINT32_MAX;
@@ -67,13 +80,9 @@ class SymbolList {
         : table_(table), scratch_(scratch), count_(static_cast<uint32_t>(scratch.symbols.size())) {
         scratch_.previous.resize(count_);
         scratch_.next.resize(count_);
-        scratch_.merges.assign(count_, Merge{});
         for (uint32_t at = 0; at < count_; ++at) {
             scratch_.previous[at] = at == 0 ? kEnd : at - 1;
             scratch_.next[at] = at + 1 == count_ ? kEnd : at + 1;
-        }
-        for (uint32_t at = 0; at + 1 < count_; ++at) {
-            look_up(at);
         }
     }
 
@@ -158,6 +167,65 @@ void merge_by_heap(const MergeTable& table, BpeScratch& scratch) {
         });
     }
     list.collect();
+}
+
+// Merges every pair of `rank`, the lowest there is, from left to right in one pass that reads and
+// writes memory in order. Where a merge makes a pair that must come before the next of them, it is
+// the last of the pass. Returns how many were merged; scratch.merges is true again afterwards.
+size_t merge_all_of(uint32_t rank, const MergeTable& table, BpeScratch& scratch) {
+    std::vector<uint32_t>& symbols = scratch.symbols;
+    std::vector<Merge>& merges = scratch.merges;
+    size_t merged = 0;
+    size_t to = 0;
+    bool overtaken = false;
+    const auto look_up = [&](size_t at, uint32_t left, uint32_t right) {
+        merges[at] = table.find(left, right);
+        overtaken |= merges[at].rank <= rank;
+        ++scratch.steps;
+    };
+    for (size_t from = 0; from < symbols.size(); ++from, ++to) {
+        symbols[to] = symbols[from];
+        if (merges[from].rank != rank || overtaken) {
+            merges[to] = merges[from];
+            continue;
+        }
+        symbols[to] = merges[from].result;
+        ++merged;
+        ++from;  // the right one of the pair
+        if (to > 0) {
+            look_up(to - 1, symbols[to - 1], symbols[to]);
+        }
+        merges[to] = Merge{};
+        if (from + 1 < symbols.size()) {
+            look_up(to, symbols[to], symbols[from + 1]);
+        }
+    }
+    symbols.resize(to);
+    merges.resize(to);
+    return merged;
+}
+
+// A run of one letter, of spaces, of a short pattern: the pairs of the lowest rank are a good part
+// of all pairs, and merging them leaves such a run again. As long as that is so, passes over the
+// whole text are the fastest; each takes away a fixed part of it, so that all of them together are
+// linear. What remains is for the mergers that follow.
+void merge_dense_ranks(const MergeTable& table, BpeScratch& scratch) {
+    constexpr size_t kDensePart = 8;
+    constexpr size_t kProgressPart = 16;
+    while (true) {
+        const size_t count = scratch.symbols.size();
+        uint32_t lowest = Merge::kNever;
+        size_t places = 0;
+        for (const Merge& merge : scratch.merges) {
+            places = merge.rank == lowest ? places + 1 : merge.rank < lowest ? 1 : places;
+            lowest = std::min(lowest, merge.rank);
+        }
+        scratch.steps += count;
+        if (lowest == Merge::kNever || places < count / kDensePart ||
+            merge_all_of(lowest, table, scratch) < count / kProgressPart) {
+            return;
+        }
+    }
 }
 
 // For very long pieces the heap's jumps through memory cost more than all else. The same order
@@ -301,7 +369,13 @@ void MergeTable::insert(uint32_t left, uint32_t right, Merge merge) {
 void merge_symbols(const MergeTable& table, BpeScratch& scratch) {
     if (scratch.symbols.size() <= kScanSymbolsMax) {
         merge_by_scanning(table, scratch);
-    } else if (scratch.symbols.size() > kHeapSymbolsMax) {
+        return;
+    }
+    look_up_all(table, scratch);
+    if (scratch.symbols.size() > kHeapSymbolsMax) {
+        merge_dense_ranks(table, scratch);
+    }
+    if (scratch.symbols.size() > kHeapSymbolsMax) {
         merge_by_rank_lists(table, scratch);
     } else {
         merge_by_heap(table, scratch);
