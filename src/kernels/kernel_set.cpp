@@ -16,7 +16,8 @@ struct Variant {
     bool runs_here;
 };
 
-// What this build knows, slowest first. AMX and AVX512_BF16 variants would be further rows.
+// What this build knows, slowest first. A variant with AMX's integer products would be a further
+// row; docs/adr/0004 says why none takes products of BF16.
 std::span<const Variant> variants() {
 #if defined(__x86_64__)
     static const std::array kVariants = {
