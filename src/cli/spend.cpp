@@ -11,33 +11,11 @@
 #include "base/file.h"
 #include "cli/admin.h"
 #include "cli/table.h"
-#include "json/write.h"
 #include "ledger/ledger.h"
 #include "store/database.h"
 
 namespace weir::cli {
 namespace {
-
-// The shape of the gateway's own answer.
-std::string spend_json(const std::vector<ledger::SpendRow>& rows) {
-    std::string out;
-    json::Writer writer(out);
-    writer.begin_object().key("spend").begin_array();
-    for (const ledger::SpendRow& row : rows) {
-        writer.begin_object()
-            .member("backend", row.backend)
-            .member("model", row.model)
-            .member("requests", row.requests)
-            .member("prompt_tokens", row.prompt_tokens)
-            .member("cached_tokens", row.cached_tokens)
-            .member("completion_tokens", row.completion_tokens)
-            .member("cost_pico_dollars", static_cast<int64_t>(row.cost))
-            .member("cost", ledger::to_text(row.cost))
-            .end_object();
-    }
-    writer.end_array().end_object();
-    return out;
-}
 
 Result<std::vector<ledger::SpendRow>> rows_of(const std::filesystem::path& file,
                                               std::chrono::system_clock::time_point since) {
@@ -57,10 +35,10 @@ Result<std::optional<std::string>> spend_of_file(const std::filesystem::path& ho
         return std::nullopt;
     }
     if (!lock.is_open() || !std::filesystem::exists(home / "weir.db")) {
-        return spend_json({});  // no gateway has ever run here
+        return ledger::spend_json({});  // no gateway has ever run here
     }
     WEIR_TRY_ASSIGN(const auto rows, rows_of(home / "weir.db", since));
-    return spend_json(rows);
+    return ledger::spend_json(rows);
 }
 
 }  // namespace

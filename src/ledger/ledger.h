@@ -60,6 +60,10 @@ struct LedgerStats {
     uint64_t kept = 0;    // wait in memory for the database to take them, right now
 };
 
+// {"spend":[{"backend":…,"model":…,"requests":…,"prompt_tokens":…,"cached_tokens":…,
+// "completion_tokens":…,"cost_pico_dollars":…,"cost":"$0.01"},…]}
+std::string spend_json(const std::vector<SpendRow>& rows);
+
 // The book of what was asked, answered and paid. Entries are written by one thread of its own,
 // as many to a transaction as have come in the meantime.
 //

@@ -87,6 +87,7 @@ void Exchange::attempt() {
         attempt_stop_.request_stop();
     }
     Backend& backend = gateway_.backends[backend_];
+    backend.breaker.tried();
     backend.chat->start(request_, std::make_shared<AttemptSink>(shared_from_this(), attempts_),
                         attempt_stop_.get_token());
 }

@@ -8,7 +8,6 @@
 #include "api/models.h"
 #include "api/openai_chat.h"
 #include "base/random.h"
-#include "json/write.h"
 #include "server/exchange.h"
 #include "server/http_reply.h"
 
@@ -283,23 +282,7 @@ void GatewayHandler::show_spend(const Call& call) const {
                 responder->reply(server::error_reply(rows.error()));
                 return;
             }
-            std::string out;
-            json::Writer writer(out);
-            writer.begin_object().key("spend").begin_array();
-            for (const ledger::SpendRow& row : *rows) {
-                writer.begin_object()
-                    .member("backend", row.backend)
-                    .member("model", row.model)
-                    .member("requests", row.requests)
-                    .member("prompt_tokens", row.prompt_tokens)
-                    .member("cached_tokens", row.cached_tokens)
-                    .member("completion_tokens", row.completion_tokens)
-                    .member("cost_pico_dollars", static_cast<int64_t>(row.cost))
-                    .member("cost", ledger::to_text(row.cost))
-                    .end_object();
-            }
-            writer.end_array().end_object();
-            responder->reply(json_reply(std::move(out)));
+            responder->reply(json_reply(ledger::spend_json(*rows)));
         });
 }
 

@@ -1,0 +1,26 @@
+#include "json/write.h"
+#include "ledger/ledger.h"
+
+namespace weir::ledger {
+
+std::string spend_json(const std::vector<SpendRow>& rows) {
+    std::string out;
+    json::Writer writer(out);
+    writer.begin_object().key("spend").begin_array();
+    for (const SpendRow& row : rows) {
+        writer.begin_object()
+            .member("backend", row.backend)
+            .member("model", row.model)
+            .member("requests", row.requests)
+            .member("prompt_tokens", row.prompt_tokens)
+            .member("cached_tokens", row.cached_tokens)
+            .member("completion_tokens", row.completion_tokens)
+            .member("cost_pico_dollars", static_cast<int64_t>(row.cost))
+            .member("cost", row.cost_text)
+            .end_object();
+    }
+    writer.end_array().end_object();
+    return out;
+}
+
+}  // namespace weir::ledger
