@@ -123,6 +123,7 @@ void Core::admit(Arrival arrival) {
             .sampler =
                 Sampler(generation.sampling, generation.seed, choice, token_ids_end_, prompt)};
         sequence.reads_prompt_logits = generation.prompt_logprobs.has_value() && sequence.leads();
+        sequence.place = next_place_++;
         if (sequence.leads()) {
             request->usage.prompt_tokens += length;
         }
@@ -143,6 +144,7 @@ void Core::admit(Arrival arrival) {
 bool Core::step() {
     const Clock::TimePoint begun = clock_.now();
     finish_cancelled();
+    end_turns();
     if (sequences_.empty()) {
         metrics_.requests_running.set(0);
         metrics_.requests_waiting.set(0);
@@ -258,18 +260,26 @@ std::vector<WaitingSequence> Core::describe_line(size_t length) const {
             take_rows(sequence.known() - sequence.state->position());
         }
     }
-    std::vector<WaitingSequence> line;
+    std::vector<const Sequence*> waiting_now;
     for (const auto& [id, sequence] : sequences_) {
+        if (!sequence.state && !sequence.is_held()) {
+            waiting_now.push_back(&sequence);
+        }
+    }
+    std::sort(waiting_now.begin(), waiting_now.end(),
+              [](const Sequence* a, const Sequence* b) { return a->place < b->place; });
+    std::vector<WaitingSequence> line;
+    for (const Sequence* const sequence : waiting_now) {
         if (line.size() >= length) {
             break;
         }
-        if (sequence.state || sequence.is_held() || (sequence.reads_prompt_logits && rows == 0)) {
-            continue;
+        if (sequence->reads_prompt_logits) {
+            if (rows == 0) {
+                continue;
+            }
+            take_rows(sequence->known());
         }
-        if (sequence.reads_prompt_logits) {
-            take_rows(sequence.known());
-        }
-        line.push_back(describe_waiting(sequence));
+        line.push_back(describe_waiting(*sequence));
     }
     return line;
 }
@@ -301,7 +311,8 @@ BatchPlan Core::make_plan() {
                             .cost = cost_.cost()});
 }
 
-void Core::preempt(Sequence& sequence) {
+// Its blocks stay in the tree until they are needed.
+void Core::give_back(Sequence& sequence) {
     if (sequence.state->position() == sequence.known()) {
         WEIR_BUG("a sequence without a next token was preempted");
     }
@@ -309,8 +320,40 @@ void Core::preempt(Sequence& sequence) {
     sequence.computed_once = sequence.state->position();
     sequence.state.reset();
     sequence.prompt_logprobs.clear();
-    ++sequence.preemptions;
     metrics_.preemptions.add();
+}
+
+void Core::preempt(Sequence& sequence) {
+    give_back(sequence);
+    ++sequence.preemptions;
+}
+
+// Where every place is taken and somebody waits, who has said enough goes to the end of the line;
+// so a short answer waits for others' turns, not for the ends of long answers. It costs little: a
+// place is what is given up, and what was computed is found again in the tree unless memory is
+// short; for that case a turn grows with what would have to be computed again. And everybody still
+// finishes: each turn is that much nearer to the end, and the line is first come, first served.
+void Core::end_turns() {
+    const size_t waits = waiting();
+    if (waits == 0 || sequences_.size() - waits < scheduler_.config().sequences_max) {
+        return;
+    }
+    size_t in_line = 0;
+    std::vector<Sequence*> over;
+    for (auto& [id, sequence] : sequences_) {
+        if (!sequence.state) {
+            in_line += sequence.is_held() ? 0 : 1;
+        } else if (sequence.answered() > 0 && sequence.known() >= sequence.turn_end) {
+            over.push_back(&sequence);
+        }
+    }
+    std::sort(over.begin(), over.end(),
+              [](const Sequence* a, const Sequence* b) { return a->place < b->place; });
+    over.resize(std::min(over.size(), in_line));
+    for (Sequence* const sequence : over) {
+        give_back(*sequence);
+        sequence->place = next_place_++;
+    }
 }
 
 void Core::preempt_all() {
@@ -329,6 +372,8 @@ void Core::begin(Sequence& sequence) {
         return;  // no recurrent slot after all: it goes on waiting
     }
     sequence.state.emplace(std::move(*state));
+    sequence.turn_end =
+        sequence.known() + std::max({1u, config_.turn_tokens, sequence.known() / 4});
     const uint32_t found = sequence.state->position();
     const Clock::TimePoint now = clock_.now();
     if (sequence.computed_once > found) {

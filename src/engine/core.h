@@ -88,6 +88,8 @@ class Core {
     };
 
     void finish_cancelled();
+    void end_turns();
+    void give_back(Sequence& sequence);
     BatchPlan make_plan();
     RunningSequence describe_running(const Sequence& sequence, bool memory_is_tight) const;
     WaitingSequence describe_waiting(const Sequence& sequence) const;
@@ -122,6 +124,7 @@ class Core {
     CostModel cost_;
     std::map<SequenceId, Sequence> sequences_;  // by arrival; its sequences lease from kv_
     uint64_t next_id_ = 0;
+    uint64_t next_place_ = 0;
     std::vector<float> logits_;              // [logit_rows_max, vocabulary]
     kernels::ThreadPool* const pool_;        // may be null
     std::vector<SamplerScratch> scratches_;  // one for each that samples side by side

@@ -39,6 +39,8 @@ struct Core::Sequence {
     std::optional<kv::SequenceState> state;
     bool reads_prompt_logits = false;
     std::vector<TokenLogprobs> prompt_logprobs;
+    uint64_t place = 0;     // in line; anew after every turn
+    uint32_t turn_end = 0;  // the length at which its turn is over
     uint32_t preemptions = 0;
     uint32_t computed_once = 0;  // tokens that were computed before, at most
     std::optional<Clock::TimePoint> scheduled;

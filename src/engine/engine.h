@@ -26,7 +26,10 @@ inline constexpr const char* kContextLengthExceeded = "context_length_exceeded";
 struct EngineConfig {
     uint64_t kv_bytes = uint64_t{1} << 30;  // blocks and recurrent slots together
     uint32_t sequences_max = 32;            // computed together in one step
-    uint32_t context_tokens = 0;            // 0: as long as the model and the memory allow
+    // What a sequence says, and a quarter of its length at least, before it lends its place to
+    // somebody who waits for one.
+    uint32_t turn_tokens = 64;
+    uint32_t context_tokens = 0;  // 0: as long as the model and the memory allow
     std::chrono::milliseconds inter_token_target{200};
     std::chrono::milliseconds prompt_step_target{500};
     uint32_t prompt_tokens_min = 32;  // a step's share for prompts, whatever it costs

@@ -495,6 +495,48 @@ TEST(Engine, WhoWantsNoRowsPassesThoseWhoWaitForThem) {
     }
 }
 
+// Two places, four long answers, and somebody with a short question: it waits for turns, not for
+// long answers to end, and nobody's answer changes.
+TEST(Engine, WhoWaitsForAPlaceGetsATurn) {
+    EngineConfig config = Fixture::small();
+    config.kv_bytes = 1 << 20;
+    Fixture roomy({}, config);
+    config.sequences_max = 2;
+    config.turn_tokens = 8;
+    Fixture fixture({}, config);
+    std::vector<std::shared_ptr<RecordingSink>> long_ones;
+    for (uint32_t i = 0; i < 4; ++i) {
+        long_ones.push_back(fixture.submit(asking(counting(5 + i), 300)));
+    }
+    const auto quick = fixture.submit(asking(counting(4), 3));
+    int steps = 0;
+    while (!quick->is_over()) {
+        ASSERT_LT(++steps, 60);
+        fixture.engine->step();
+    }
+    for (const auto& sink : long_ones) {
+        EXPECT_FALSE(sink->is_over());
+    }
+    fixture.run_until_idle();
+    for (uint32_t i = 0; i < 4; ++i) {
+        const auto expected = roomy.submit(asking(counting(5 + i), 300));
+        roomy.run_until_idle();
+        EXPECT_EQ(long_ones[i]->choices()[0].tokens, expected->choices()[0].tokens);
+    }
+    fixture.expect_no_leak();
+}
+
+TEST(Engine, KeepsItsPlaceWhileNobodyWaits) {
+    EngineConfig config = Fixture::small();
+    config.sequences_max = 2;
+    config.turn_tokens = 1;
+    Fixture fixture({}, config);
+    fixture.submit(asking(counting(5), 30));
+    fixture.submit(asking(counting(6), 30));
+    fixture.run_until_idle();
+    EXPECT_THAT(fixture.registry.text(), HasSubstr("vllm:num_preemptions_total 0\n"));
+}
+
 // The tokens do not depend on how many threads choose them.
 TEST(Engine, SamplesTheSameOnAPool) {
     std::vector<std::shared_ptr<RecordingSink>> alone;
@@ -549,6 +591,7 @@ TEST(Engine, SurvivesAnyHistory) {
         config.sequences_max = 2 + draw(6);
         config.prompt_tokens_min = 1 + draw(16);
         config.checkpoint_tokens = 8;
+        config.turn_tokens = 1 + draw(10);
         if (options.recurrent) {
             config.kv_bytes += 64 * 3 * config.sequences_max;
         }

@@ -38,9 +38,19 @@ text::VocabSpec spec_of(const model::TokenizerMetadata& from) {
             .precompiled_charsmap = from.precompiled_charsmap};
 }
 
+constexpr uint64_t kCacheBytesDefault = uint64_t{64} << 20;
+
 model::LoadOptions load_options(const LocalModelOptions& options) {
     return {.batch_tokens_max = options.batch_tokens_max,
             .context_tokens = options.context_tokens.value_or(LocalModel::kContextDefault)};
+}
+
+// Without a wish: for a small model, room for as many sequences of full length as run together,
+// for then nobody ever loses what was computed; for a large one, two.
+uint64_t default_cache_tokens(const model::MemoryPlan& plan, uint64_t context,
+                              uint32_t sequences_max) {
+    const uint64_t fits = kCacheBytesDefault / std::max<uint64_t>(plan.kv_bytes_per_token, 1);
+    return std::clamp(fits, 2 * context, std::max(2u, sequences_max) * context);
 }
 
 // Room for cache_tokens in every group's blocks; every sequence may waste one block a group.
@@ -49,8 +59,9 @@ Result<EngineConfig> engine_config(const model::MemoryPlan& plan,
     EngineConfig config;
     const uint32_t context = std::min(plan.info.context_tokens,
                                       options.context_tokens.value_or(LocalModel::kContextDefault));
-    const uint64_t tokens =
-        std::max<uint64_t>(context, options.cache_tokens.value_or(2 * uint64_t{context}));
+    const uint64_t wanted =
+        options.cache_tokens.value_or(default_cache_tokens(plan, context, config.sequences_max));
+    const uint64_t tokens = std::max<uint64_t>(context, wanted);
     const uint64_t blocks =
         (tokens + plan.state.block_tokens - 1) / plan.state.block_tokens + config.sequences_max;
     const auto bytes =

@@ -21,7 +21,7 @@ namespace weir::engine {
 
 struct LocalModelOptions {
     std::optional<uint32_t> context_tokens;  // at most the file's own; absent: kContextDefault
-    std::optional<uint32_t> cache_tokens;    // KV cache of all sequences together
+    std::optional<uint32_t> cache_tokens;    // KV cache of all sequences; absent: see below
     std::optional<uint32_t> threads;         // absent: one a core
     uint32_t batch_tokens_max = 512;
 };
@@ -79,7 +79,8 @@ class LocalModel {
     model::Model& model();
     const MemoryPlan& memory() const;  // what the engine has taken
 
-    // Without a wish: as much context as fits a modest machine, and room for two such sequences.
+    // Without a wish: as much context as fits a modest machine. Room in the cache for two such
+    // sequences, and for more, up to all that run together, while it takes no more than 64 MiB.
     static constexpr uint32_t kContextDefault = 8192;
 
   private:

@@ -408,6 +408,7 @@ Result<TokenLogprobs> raw_logprobs(std::span<const float> logits, TokenId token,
         std::vector<TokenId>& top = scratch.candidates;
         collect_top(logits, largest, top, [&] { return top.size() >= top_count; });
         keep_largest(logits, top_count, top);
+        result.top.reserve(top.size());
         for (const TokenId id : top) {
             result.top.emplace_back(id, logprob(id));
         }

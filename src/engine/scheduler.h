@@ -56,7 +56,7 @@ struct RunningSequence {
     uint32_t reclaimable_blocks = 0;  // available again if it is preempted
 };
 
-// A sequence that waits, in order of arrival: new, or preempted.
+// A sequence that waits: new, preempted, or at the end of its turn.
 struct WaitingSequence {
     SequenceId id{};
     uint32_t known = 0;
@@ -68,7 +68,7 @@ struct WaitingSequence {
 
 struct SchedulerInput {
     std::span<const RunningSequence> running;
-    std::span<const WaitingSequence> waiting;  // by arrival; may be only the first few
+    std::span<const WaitingSequence> waiting;  // as they stand in line; may be only the first few
     uint32_t blocks_available = 0;             // free or evictable
     uint32_t slots_available = UINT32_MAX;     // recurrent slots, for models that have them
     StepCost cost;
@@ -112,7 +112,7 @@ struct BatchPlan {
 // Why everybody finishes. Among running sequences the one with the most computed is never
 // preempted, so it finishes. A sequence that has been preempted `preemptions_max` times is spared:
 // only spared sequences that arrived before it can take its blocks, and those are finitely many.
-// Admission is in order of arrival, so who waits is reached.
+// Admission is in the order of the line, so who waits is reached.
 //
 // Threads: any; pure. Not here: who is cancelled, blocks themselves, the tree.
 class Scheduler {

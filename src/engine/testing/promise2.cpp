@@ -117,6 +117,7 @@ class Scenarios {
         const kv::StateSpec& spec = model.state_spec();
         EngineConfig tight = config(model, 7);
         tight.sequences_max = 4;
+        tight.turn_tokens = 2;
         const uint32_t longest = std::max(options_.prompt_tokens + options_.answer_tokens,
                                           options_.other_tokens_max + 2 * options_.answer_tokens);
         const uint64_t blocks = kv::worst_case_blocks(spec, longest, tight.batch_tokens_max);
