@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -41,6 +42,15 @@ TEST(ByteReader, RefusesToReadPastTheEnd) {
     EXPECT_FALSE(in.read<uint32_t>());
     EXPECT_FALSE(in.read_bytes(uint64_t{1} << 63));
     EXPECT_EQ(in.read<uint8_t>().value(), 9u);
+}
+
+TEST(File, APipeIsRefusedAndNotWaitedFor) {
+    const auto path = std::filesystem::path(::testing::TempDir()) / "weir_base_pipe";
+    std::filesystem::remove(path);
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    EXPECT_EQ(read_file(path, 100).error().code, ErrorCode::InvalidArgument);
+    EXPECT_EQ(MappedFile::open(path).error().code, ErrorCode::InvalidArgument);
+    std::filesystem::remove(path);
 }
 
 TEST(MappedFile, ShowsTheBytesAndRefusesFoldersAndEmptyFiles) {

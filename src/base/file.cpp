@@ -11,6 +11,9 @@
 namespace weir {
 namespace {
 
+// Not waiting for somebody to write into what turns out to be a pipe.
+constexpr int kReadOnly = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+
 std::unexpected<Error> system_error(const std::filesystem::path& path, std::string_view what) {
     const int number = errno;
     const ErrorCode code = number == ENOENT                       ? ErrorCode::NotFound
@@ -58,7 +61,7 @@ UniqueFd::~UniqueFd() {
 }
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const UniqueFd fd(::open(path.c_str(), kReadOnly));
     if (!fd.is_open()) {
         return system_error(path, "open");
     }
@@ -80,7 +83,7 @@ MappedFile::~MappedFile() {
 }
 
 Result<std::string> read_file(const std::filesystem::path& path, size_t bytes_max) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const UniqueFd fd(::open(path.c_str(), kReadOnly));
     if (!fd.is_open()) {
         return system_error(path, "open");
     }

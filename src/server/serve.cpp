@@ -19,6 +19,7 @@
 #include "server/gateway_handler.h"
 #include "server/remote_backend.h"
 #include "server/worker_backend.h"
+#include "server/worker_command.h"
 #include "server/worker_metrics.h"
 #include "server/worker_pool.h"
 
@@ -77,22 +78,6 @@ Result<std::string> api_key_of(const BackendConfig& backend) {
                                 backend.name, variable);
     }
     return std::string(key);
-}
-
-std::vector<std::string> worker_arguments(const ModelSource& source) {
-    std::vector<std::string> out;
-    const auto give = [&](std::string_view option, const auto& value) {
-        if (value) {
-            out.insert(out.end(), {std::string(option), std::to_string(*value)});
-        }
-    };
-    if (!source.path.empty()) {
-        out.insert(out.end(), {"--model", source.path});
-    }
-    give("--context-tokens", source.context_tokens);
-    give("--cache-tokens", source.cache_tokens);
-    give("--threads", source.threads);
-    return out;
 }
 
 std::string workers_json(const std::vector<WorkerStatus>& workers) {

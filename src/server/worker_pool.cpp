@@ -7,10 +7,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "json/fields.h"
-#include "json/parse.h"
 #include "net/http_client.h"
 #include "server/subprocess.h"
+#include "server/worker_command.h"
 
 namespace weir::server {
 namespace {
@@ -58,20 +57,6 @@ class ProbeSink final : public net::HttpSink {
     std::function<void(bool answered)> done_;
     bool good_ = false;
 };
-
-// What a worker says on its line: {"ready":true}, {"memory_bytes":N} or {"error":"…"}.
-Result<uint64_t> parse_line(const std::string& line) {
-    WEIR_TRY_ASSIGN(const json::Value value, json::parse(line));
-    WEIR_TRY_ASSIGN(json::Fields fields, json::Fields::of(value, ""));
-    std::optional<std::string> error;
-    WEIR_TRY(fields.read("error", error));
-    if (error) {
-        return fail(ErrorCode::Unavailable, "{}", *error);
-    }
-    std::optional<int64_t> bytes;
-    WEIR_TRY(fields.read("memory_bytes", json::in_range<int64_t>(0, INT64_MAX), bytes));
-    return static_cast<uint64_t>(bytes.value_or(0));
-}
 
 }  // namespace
 
@@ -211,7 +196,7 @@ Result<std::unique_ptr<Subprocess>> WorkerPool::Impl::spawn(size_t index,
         arguments,
         {.on_line =
              [post, index, generation, planning](const std::string& line) {
-                 post([index, generation, planning, parsed = parse_line(line)](Impl& self) {
+                 post([index, generation, planning, parsed = parse_worker_line(line)](Impl& self) {
                      planning ? self.on_planned(index, generation, parsed)
                               : self.on_ready(index, generation, parsed);
                  });
