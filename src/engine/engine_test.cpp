@@ -1,3 +1,6 @@
+// What one sees of the engine from outside: answers, limits, faults, turns, threads. One file, long
+// because all of it is told to the same stepped engine over the same fake model.
+
 #include "engine/engine.h"
 
 #include <gmock/gmock.h>
