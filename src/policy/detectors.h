@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "policy/numbers.h"
+
 namespace weir::policy {
 
 enum class Finding : uint8_t {
@@ -30,26 +32,34 @@ class FindingSet {
     uint32_t bits_ = 0;
 };
 
-// Each looks through folded text (policy::fold) in linear time.
+// Each looks through folded text (policy::fold) in linear time; `numbers` are the text's own.
 void detect_email(std::string_view folded, FindingSet& found);
-void detect_payment_card(std::string_view folded, FindingSet& found);  // 13-19 digits with Luhn
-void detect_iban(std::string_view folded, FindingSet& found);          // mod 97, ISO 13616
-void detect_phone(std::string_view folded, FindingSet& found);
-void detect_national_id(std::string_view folded, FindingSet& found);
+void detect_payment_card(const Numbers& numbers, FindingSet& found);  // Luhn, networks' prefixes
+void detect_phone(std::string_view folded, const Numbers& numbers, FindingSet& found);
+void detect_iban(std::string_view folded, const Numbers& numbers, FindingSet& found);
+void detect_national_id(std::string_view folded, const Numbers& numbers, FindingSet& found);
+// Also what is written in rot13.
 void detect_secret(std::string_view folded, FindingSet& found);
 
-// All of them.
-void detect_all(std::string_view folded, FindingSet& found);
+// A card's groups in order with words between them: "it starts with 4111 1111, and ends with …".
+// For what one speaker says, where few other numbers are said.
+void detect_scattered_card(std::string_view folded, const Numbers& numbers, FindingSet& found);
 
-// Those for which it matters which letters stand there; the others find the same in letters that
-// were changed for others.
-void detect_lettered(std::string_view folded, FindingSet& found);
+// All of them but the last, in the text as it stands, in rot13 and from its end to its beginning.
+void detect_all(std::string_view folded, const Numbers& numbers, FindingSet& found);
+
+// Whether a whole number (a seed) is a card's. `digits`: ASCII digits only.
+bool is_card_number(std::string_view digits);
 
 // The last digit makes the Luhn sum a multiple of ten. `digits`: ASCII digits only.
 bool luhn_is_valid(std::string_view digits);
 // An IBAN's length in that country ("DE"), or 0 if it has none.
 size_t iban_characters(std::string_view country);
-// The country's length, and ISO 7064 mod 97-10. No spaces, capital letters.
+// The country's length and form, and ISO 7064 mod 97-10. No spaces, capital letters.
 bool iban_is_valid(std::string_view iban);
+// Verhoeff's check digit, of India's Aadhaar numbers. ASCII digits only.
+bool verhoeff_is_valid(std::string_view digits);
+// The two check digits of Brazil's CPF. Eleven ASCII digits.
+bool cpf_is_valid(std::string_view digits);
 
 }  // namespace weir::policy

@@ -12,7 +12,8 @@ namespace {
 
 FindingSet found_in(std::string_view text) {
     FindingSet found;
-    detect_all(fold(text), found);
+    const std::string folded = fold(text).value();
+    detect_all(folded, numbers_of(folded), found);
     return found;
 }
 

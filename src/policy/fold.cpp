@@ -7,17 +7,37 @@
 #include <algorithm>
 #include <array>
 
+#include "base/failpoint.h"
 #include "base/utf8.h"
 
 namespace weir::policy {
 namespace {
 
 bool shows_nothing(char32_t c) {
+    if (c < 0x80) {
+        return (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7F;
+    }
+    constexpr char32_t kBrailleBlank = 0x2800;
     const auto point = static_cast<UChar32>(c);
-    const int8_t type = u_charType(point);
-    return u_hasBinaryProperty(point, UCHAR_DEFAULT_IGNORABLE_CODE_POINT) != 0 ||
-           type == U_FORMAT_CHAR || type == U_NON_SPACING_MARK || type == U_ENCLOSING_MARK ||
-           (type == U_CONTROL_CHAR && c != '\n' && c != '\t' && c != '\r');
+    switch (u_charType(point)) {
+        case U_FORMAT_CHAR:
+        case U_NON_SPACING_MARK:
+        case U_ENCLOSING_MARK:
+        case U_CONTROL_CHAR:
+        case U_UNASSIGNED:
+            return true;
+        default:
+            return c == kBrailleBlank ||
+                   u_hasBinaryProperty(point, UCHAR_DEFAULT_IGNORABLE_CODE_POINT) != 0;
+    }
+}
+
+// The digit that a character stands for, in any script's numerals (decimal, circled, Roman,
+// Chinese), or -1.
+int digit_of(char32_t c) {
+    const double value = u_getNumericValue(static_cast<UChar32>(c));
+    return value >= 0 && value <= 9 && value == static_cast<int>(value) ? static_cast<int>(value)
+                                                                        : -1;
 }
 
 // Letters of other scripts that are drawn like an ASCII one; what matters here are the characters
@@ -46,11 +66,10 @@ char32_t plain_form(char32_t c) {
     if (c < 0x80) {
         return c;
     }
-    const auto point = static_cast<UChar32>(c);
-    if (const int32_t digit = u_charDigitValue(point); digit >= 0) {
+    if (const int digit = digit_of(c); digit >= 0) {
         return U'0' + static_cast<char32_t>(digit);
     }
-    switch (u_charType(point)) {
+    switch (u_charType(static_cast<UChar32>(c))) {
         case U_DASH_PUNCTUATION:
             return U'-';
         case U_SPACE_SEPARATOR:
@@ -73,17 +92,44 @@ bool is_plain_ascii(std::string_view text) {
     });
 }
 
-std::string nfkc(std::string_view text) {
+Result<std::string> nfkc(std::string_view text) {
     UErrorCode status = U_ZERO_ERROR;
     const icu::Normalizer2* normalizer = icu::Normalizer2::getNFKCInstance(status);
-    if (U_FAILURE(status)) {
+    if (WEIR_FAILPOINT("policy.normalise")) {
+        status = U_MEMORY_ALLOCATION_ERROR;
+    }
+    if (U_FAILURE(status) || text.size() > INT32_MAX) {
+        return fail(ErrorCode::Internal, "text cannot be normalised");
+    }
+    const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
+    if (normalizer->isNormalizedUTF8(piece, status) != 0 && U_SUCCESS(status)) {
         return std::string(text);
     }
     std::string out;
     icu::StringByteSink<std::string> sink(&out);
-    const auto count = static_cast<int32_t>(std::min<size_t>(text.size(), INT32_MAX));
-    normalizer->normalizeUTF8(0, icu::StringPiece(text.data(), count), sink, nullptr, status);
-    return U_FAILURE(status) ? std::string(text) : out;
+    normalizer->normalizeUTF8(0, piece, sink, nullptr, status);
+    if (U_FAILURE(status)) {
+        return fail(ErrorCode::Internal, "text cannot be normalised");
+    }
+    return out;
+}
+
+// Calls `use` for every character beyond ASCII and every control character, and copies the rest.
+template <typename Use>
+std::string rewrite(std::string_view text, Use use) {
+    std::string out;
+    out.reserve(text.size());
+    for (size_t at = 0; at < text.size();) {
+        const auto byte = static_cast<unsigned char>(text[at]);
+        if (byte >= 0x20 && byte < 0x7F) {
+            out.push_back(text[at++]);
+            continue;
+        }
+        const utf8::Decoded next = utf8::decode(text, at);
+        use(next, out);
+        at += next.bytes;
+    }
+    return out;
 }
 
 }  // namespace
@@ -93,31 +139,25 @@ bool is_invisible(char32_t c) {
            u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_DEFAULT_IGNORABLE_CODE_POINT) != 0;
 }
 
-std::string fold(std::string_view text) {
+Result<std::string> fold(std::string_view text) {
     if (is_plain_ascii(text)) {
         return std::string(text);
     }
-    // What shows nothing goes first: between a base and its mark it would stop the composition.
-    std::string visible;
-    visible.reserve(text.size());
-    for (size_t at = 0; at < text.size();) {
-        const utf8::Decoded next = utf8::decode(text, at);
-        if (next.valid && !shows_nothing(next.code_point)) {
-            visible.append(text, at, next.bytes);
+    // What shows nothing goes first: between a base and its mark it would stop the composition. So
+    // do digits that NFKC would write as letters (Roman ones).
+    const std::string visible = rewrite(text, [](const utf8::Decoded& next, std::string& out) {
+        if (!next.valid || shows_nothing(next.code_point)) {
+            return;
         }
-        at += next.bytes;
-    }
-    const std::string unified = nfkc(visible);
-    std::string out;
-    out.reserve(unified.size());
-    for (size_t at = 0; at < unified.size();) {
-        const utf8::Decoded next = utf8::decode(unified, at);
+        const int digit = next.code_point < 0x80 ? -1 : digit_of(next.code_point);
+        utf8::append(out, digit >= 0 ? U'0' + static_cast<char32_t>(digit) : next.code_point);
+    });
+    WEIR_TRY_ASSIGN(const std::string unified, nfkc(visible));
+    return rewrite(unified, [](const utf8::Decoded& next, std::string& out) {
         if (!shows_nothing(next.code_point)) {
             utf8::append(out, plain_form(next.code_point));
         }
-        at += next.bytes;
-    }
-    return out;
+    });
 }
 
 }  // namespace weir::policy

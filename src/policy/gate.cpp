@@ -1,5 +1,7 @@
 #include "policy/gate.h"
 
+#include "policy/fingerprint.h"
+
 namespace weir::policy {
 namespace {
 
@@ -15,6 +17,9 @@ Result<net::OutboundPermit> Gate::permit(const chat::ChatRequest& request,
                                          const Destination& destination) {
     if (!request.inspection) {
         return refused(destination.backend, "nobody has inspected it");
+    }
+    if (request.inspection->fingerprint_ != fingerprint_of(request)) {
+        return refused(destination.backend, "it was changed after it was inspected");
     }
     const chat::Label label = request.inspection->label();
     if (label > destination.clearance) {

@@ -18,8 +18,8 @@ struct Destination {
 // The only door to the outside. Every request that is written to a TCP peer, on a new connection
 // or a pooled one, first or again, passes here and uses up what it returns.
 //
-// Errors: PermissionDenied, reason "no_cleared_backend": the request was not inspected, or its
-// label is above the destination's clearance.
+// Errors: PermissionDenied, reason "no_cleared_backend": the request was not inspected, or was
+// changed since, or its label is above the destination's clearance.
 //
 // Threads: any.
 class Gate {

@@ -6,14 +6,25 @@
 #include <vector>
 
 #include "base/failpoint.h"
+#include "policy/fingerprint.h"
 #include "policy/fold.h"
+#include "policy/numbers.h"
 #include "policy/strings_of.h"
 #include "policy/unwrap.h"
 
 namespace weir::policy {
 namespace {
 
-// Scans text and what is coded inside it, until the deadline.
+// Long texts are looked at in windows, so that the time is looked at between them, and nothing that
+// is made of one (folded, turned round, unwrapped) is larger than a few of them. What one window
+// cuts, the overlap shows whole to the next.
+constexpr size_t kWindowBytes = size_t{64} << 10;
+constexpr size_t kOverlapBytes = size_t{2} << 10;
+
+// What else a text may be asked for.
+enum class Speaker : uint8_t { One, Several };
+
+// Scans texts and what is coded inside them, until the deadline.
 class Scan {
   public:
     Scan(const InspectorConfig& config, const Clock& clock)
@@ -21,33 +32,74 @@ class Scan {
           deadline_(clock.now() + config.scan_deadline),
           depth_max_(config.unwrap_depth_max) {}
 
-    void look_at(std::string_view text) { look_at(text, 0); }
+    void look_at(std::string_view text, Speaker speaker) {
+        look_through(text, 0, speaker);
+        while (!inside_.empty()) {
+            const Inside next = std::move(inside_.back());
+            inside_.pop_back();
+            look_through(next.text, next.depth, Speaker::Several);
+        }
+    }
+
+    void look_at_number(std::string_view digits) {
+        if (is_card_number(digits)) {
+            found_.add(Finding::PaymentCard);
+        }
+    }
 
     bool in_time() const { return clock_.now() < deadline_; }
+    bool failed() const { return failed_; }
     const FindingSet& found() const { return found_; }
 
   private:
-    // Recursion is bounded by depth_max_.
-    void look_at(std::string_view text, uint32_t depth) {
-        if (text.empty() || !in_time()) {
+    struct Inside {
+        std::string text;
+        uint32_t depth = 0;
+    };
+
+    void look_through(std::string_view text, uint32_t depth, Speaker speaker) {
+        size_t begin = 0;
+        while (begin < text.size() && !failed_ && in_time()) {
+            size_t end = std::min(begin + kWindowBytes, text.size());
+            look_at_window(text.substr(begin, end - begin), depth, speaker);
+            if (end == text.size()) {
+                return;
+            }
+            begin = end - kOverlapBytes;
+            for (int i = 0; i < 3 && is_inside_character(text[begin]); ++i) {
+                ++begin;
+            }
+        }
+    }
+
+    static bool is_inside_character(char c) {
+        return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+    }
+
+    void look_at_window(std::string_view text, uint32_t depth, Speaker speaker) {
+        const Result<std::string> folded = fold(text);
+        if (!folded) {
+            failed_ = true;
             return;
         }
-        const std::string folded = fold(text);
-        detect_all(folded, found_);
-        detect_lettered(rot13(folded), found_);
+        const Numbers numbers = numbers_of(*folded);
+        detect_all(*folded, numbers, found_);
+        if (speaker == Speaker::One) {
+            detect_scattered_card(*folded, numbers, found_);
+        }
+        keep(unhide(text), depth);
+        keep(unwrap(*folded), depth);
+    }
+
+    void keep(Unwrapped inside, uint32_t depth) {
+        if (inside.unreadable || (inside.coded && depth == depth_max_)) {
+            found_.add(Finding::Unreadable);
+        }
         if (depth == depth_max_) {
             return;
         }
-        look_inside(unhide(text), depth);
-        look_inside(unwrap(folded), depth);
-    }
-
-    void look_inside(const Unwrapped& inside, uint32_t depth) {
-        if (inside.unreadable) {
-            found_.add(Finding::Unreadable);
-        }
-        for (const std::string& decoded : inside.texts) {
-            look_at(decoded, depth + 1);
+        for (std::string& text : inside.texts) {
+            inside_.push_back({std::move(text), depth + 1});
         }
     }
 
@@ -55,6 +107,8 @@ class Scan {
     Clock::TimePoint deadline_;
     uint32_t depth_max_;
     FindingSet found_;
+    std::vector<Inside> inside_;  // decoded, and not yet looked at
+    bool failed_ = false;
 };
 
 std::string list_of(const FindingSet& found) {
@@ -85,18 +139,27 @@ Verdict Inspector::scan(const chat::ChatRequest& request) const {
     if (WEIR_FAILPOINT("policy.detector")) {
         return {chat::Label::Restricted, "scan failed"};
     }
-    const RequestStrings strings = strings_of(request);
-    if (strings.uninspectable) {
+    const RequestPieces pieces = pieces_of(request);
+    if (pieces.uninspectable) {
         return {chat::Label::Restricted, "a part cannot be inspected"};
     }
     Scan scan(config_, clock_);
-    for (const std::string_view text : strings.pieces) {
-        scan.look_at(text);
+    for (const std::string_view text : pieces.texts) {
+        scan.look_at(text, Speaker::One);
     }
-    // What is split over parts, messages or turns shows when they are put together.
-    scan.look_at(strings.joined);
-    for (const std::string& seam : strings.seams) {
-        scan.look_at(seam);
+    for (const std::string& number : pieces.numbers) {
+        scan.look_at_number(number);
+    }
+    for (const std::string& list : pieces.lists) {
+        scan.look_at(list, Speaker::One);
+    }
+    const Seams seams = seams_of(request, pieces);
+    scan.look_at(seams.all, Speaker::Several);
+    for (const std::string& seam : seams.by_role) {
+        scan.look_at(seam, Speaker::One);
+    }
+    if (scan.failed()) {
+        return {chat::Label::Restricted, "scan failed"};
     }
     if (!scan.in_time()) {
         return {chat::Label::Restricted, "scan timed out"};
@@ -118,7 +181,7 @@ std::shared_ptr<const chat::ChatRequest> Inspector::inspect(chat::ChatRequest re
     raise(verdict, stated.key, "key");
     raise(verdict, stated.header, "header");
     raise(verdict, stated.route, "route");
-    request.inspection = chat::InspectionStamp(verdict.label);
+    request.inspection = chat::InspectionStamp(verdict.label, fingerprint_of(request));
     return std::make_shared<const chat::ChatRequest>(std::move(request));
 }
 

@@ -342,8 +342,8 @@ TEST(Inspector, PV5_AValueSplitOverPartsOrTurnsIsSeen) {
 TEST(Inspector, PV5_NumbersOfDifferentSpeakersAreNotPutTogether) {
     chat::ChatRequest request = asking("Is it 4111 1111?");
     conversation(request).messages.push_back(
-        {.role = chat::Role::Assistant, .content = {{.text = "No, it is 17."}}});
-    conversation(request).messages.push_back({.content = {{.text = "Not 1111 1111?"}}});
+        {.role = chat::Role::Assistant, .content = {{.text = "No, it is 1111 1111."}}});
+    conversation(request).messages.push_back({.content = {{.text = "Not 17?"}}});
     EXPECT_EQ(verdict_on(std::move(request)).label, Label::Internal);
 }
 
