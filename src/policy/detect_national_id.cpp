@@ -43,6 +43,25 @@ bool is_french_nir(std::string_view digits) {
     return (digits[0] == '1' || digits[0] == '2') && key == 97 - number % 97;
 }
 
+// Calls `use` with what stands around the numbers: most of a text is far from any.
+template <typename Use>
+void for_each_stretch(std::string_view text, const Numbers& numbers, Use use) {
+    constexpr size_t kBefore = 48;
+    constexpr size_t kAfter = 16;
+    size_t begin = 0;
+    size_t end = 0;
+    for (size_t group = 0; group < numbers.groups.size(); ++group) {
+        const size_t at = numbers.groups[group].at;
+        const size_t from = at - std::min(at, kBefore);
+        if (from > end || group == 0) {
+            use(text.substr(begin, end - begin));
+            begin = from;
+        }
+        end = std::min(at + numbers.size(group) + kAfter, text.size());
+    }
+    use(text.substr(begin, end - begin));
+}
+
 // A bare number is an id only where the words around it say so.
 bool is_called_an_id(std::string_view around) {
     static const re2::RE2 pattern(
@@ -121,8 +140,11 @@ void detect_national_id(std::string_view folded, const Numbers& numbers, Finding
     static const re2::RE2 shaped(
         R"(\b(?:\d{3}-\d{2}-\d{4}|[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
         R"(|[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]|756\.\d{4}\.\d{4}\.\d{2})\b)");
-    bool holds =
-        has_match(shaped, folded) || holds_spanish_id(folded) || holds_named_passport(folded);
+    bool holds = false;
+    for_each_stretch(folded, numbers, [&](std::string_view stretch) {
+        holds = holds || has_match(shaped, stretch) || holds_spanish_id(stretch) ||
+                holds_named_passport(stretch);
+    });
     for (size_t first = 0; first < numbers.groups.size() && !holds;) {
         const size_t end = numbers.run_end(first, Gap::Blank);
         holds = is_id(folded, numbers, first, end);

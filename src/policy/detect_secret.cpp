@@ -340,6 +340,14 @@ bool is_secret(const View& view, size_t at, const Entry& entry) {
     return false;
 }
 
+constexpr std::array<uint8_t, 256> kSmall = [] {
+    std::array<uint8_t, 256> out{};
+    for (size_t i = 0; i < out.size(); ++i) {
+        out[i] = static_cast<uint8_t>(small(static_cast<char>(i)));
+    }
+    return out;
+}();
+
 // The entries by their first two characters, in small letters.
 class Index {
   public:
@@ -364,8 +372,8 @@ class Index {
 
   private:
     static size_t key(char first, char second) {
-        return static_cast<size_t>(static_cast<unsigned char>(small(first))) * 256 +
-               static_cast<unsigned char>(small(second));
+        return static_cast<size_t>(kSmall[static_cast<unsigned char>(first)]) * 256 +
+               kSmall[static_cast<unsigned char>(second)];
     }
     void add(Entry entry) {
         put(entry);

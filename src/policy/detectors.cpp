@@ -1,6 +1,7 @@
 #include "policy/detectors.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include "base/check.h"
@@ -8,6 +9,14 @@
 
 namespace weir::policy {
 namespace {
+
+constexpr std::array<char, 256> kRotated = [] {
+    std::array<char, 256> out{};
+    for (size_t i = 0; i < out.size(); ++i) {
+        out[i] = rotated(static_cast<char>(i));
+    }
+    return out;
+}();
 
 // What is looked for where letters were changed for others: the rest is found as it stands, for an
 // address in rot13 is still an address.
@@ -49,7 +58,8 @@ void detect_all(std::string_view folded, const Numbers& numbers, FindingSet& fou
         return;
     }
     std::string turned(folded);
-    std::ranges::transform(turned, turned.begin(), rotated);
+    std::ranges::transform(turned, turned.begin(),
+                           [](char c) { return kRotated[static_cast<unsigned char>(c)]; });
     detect_lettered(turned, numbers, found);  // the digits stand where they stood
     turned.assign(folded.rbegin(), folded.rend());
     detect_iban(turned, numbers_of(turned), found);

@@ -26,6 +26,7 @@ class FindingSet {
     void add(Finding finding) { bits_ |= bit(finding); }
     bool has(Finding finding) const { return (bits_ & bit(finding)) != 0; }
     bool empty() const { return bits_ == 0; }
+    bool has_more_than(Finding finding) const { return (bits_ & ~bit(finding)) != 0; }
 
   private:
     static uint32_t bit(Finding finding) { return 1u << static_cast<uint32_t>(finding); }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "policy/fold.h"
@@ -101,12 +102,12 @@ TEST(Detectors, OrdinaryQuestionsAreClean) {
 
 TEST(Unwrap, PV4_FindsTextInsideOtherCodings) {
     const auto holds_card = [](std::string_view text) {
-        for (const std::string& inner : unwrap(text).texts) {
-            if (found_in(inner).has(Finding::PaymentCard)) {
-                return true;
-            }
-        }
-        return false;
+        const Unwrapped inside = unwrap(text);
+        const auto is_card = [](const std::string& inner) {
+            return found_in(inner).has(Finding::PaymentCard);
+        };
+        return std::ranges::any_of(inside.texts, is_card) ||
+               std::ranges::any_of(inside.plain, is_card);
     };
     EXPECT_TRUE(holds_card("data: NDExMTExMTExMTExMTExMQ== end"));
     EXPECT_TRUE(holds_card("34313131313131313131313131313131"));

@@ -114,16 +114,25 @@ Result<std::string> nfkc(std::string_view text) {
     return out;
 }
 
+bool is_printed(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte < 0x7F;
+}
+
 // Calls `use` for every character beyond ASCII and every control character, and copies the rest.
 template <typename Use>
 std::string rewrite(std::string_view text, Use use) {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
-        const auto byte = static_cast<unsigned char>(text[at]);
-        if (byte >= 0x20 && byte < 0x7F) {
-            out.push_back(text[at++]);
-            continue;
+        size_t plain = at;
+        while (plain < text.size() && is_printed(text[plain])) {
+            ++plain;
+        }
+        out.append(text, at, plain - at);
+        at = plain;
+        if (at == text.size()) {
+            break;
         }
         const utf8::Decoded next = utf8::decode(text, at);
         use(next, out);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/failpoint.h"
@@ -32,14 +33,7 @@ class Scan {
           deadline_(clock.now() + config.scan_deadline),
           depth_max_(config.unwrap_depth_max) {}
 
-    void look_at(std::string_view text, Speaker speaker) {
-        look_through(text, 0, speaker);
-        while (!inside_.empty()) {
-            const Inside next = std::move(inside_.back());
-            inside_.pop_back();
-            look_through(next.text, next.depth, Speaker::Several);
-        }
-    }
+    void look_at(std::string_view text, Speaker speaker) { look_through({.text = text}, speaker); }
 
     void look_at_number(std::string_view digits) {
         if (is_card_number(digits)) {
@@ -52,16 +46,27 @@ class Scan {
     const FindingSet& found() const { return found_; }
 
   private:
+    // How a text came about: so many codings were undone, so often its escapes or its layout.
+    struct Depth {
+        uint32_t codings = 0;
+        uint32_t layers = 0;
+    };
+    struct Layer {
+        std::string_view text;
+        Depth depth;
+    };
     struct Inside {
         std::string text;
-        uint32_t depth = 0;
+        Depth depth;
     };
 
-    void look_through(std::string_view text, uint32_t depth, Speaker speaker) {
+    void look_through(const Layer& layer, Speaker speaker) {
+        const std::string_view text = layer.text;
         size_t begin = 0;
         while (begin < text.size() && !failed_ && in_time()) {
-            size_t end = std::min(begin + kWindowBytes, text.size());
-            look_at_window(text.substr(begin, end - begin), depth, speaker);
+            const size_t end = std::min(begin + kWindowBytes, text.size());
+            look_at_window(text.substr(begin, end - begin), layer.depth, speaker);
+            look_inside();
             if (end == text.size()) {
                 return;
             }
@@ -72,11 +77,26 @@ class Scan {
         }
     }
 
+    // What a window held is opened before the next is looked at, unless something was found: one
+    // finding is enough.
+    void look_inside() {
+        std::unordered_set<std::string> seen;
+        while (!inside_.empty() && !found_.has_more_than(Finding::Unreadable) && !failed_ &&
+               in_time()) {
+            const Inside next = std::move(inside_.back());
+            inside_.pop_back();
+            if (seen.insert(next.text).second) {
+                look_at_window(next.text, next.depth, Speaker::Several);
+            }
+        }
+        inside_.clear();
+    }
+
     static bool is_inside_character(char c) {
         return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
     }
 
-    void look_at_window(std::string_view text, uint32_t depth, Speaker speaker) {
+    void look_at_window(std::string_view text, const Depth& depth, Speaker speaker) {
         const Result<std::string> folded = fold(text);
         if (!folded) {
             failed_ = true;
@@ -91,15 +111,20 @@ class Scan {
         keep(unwrap(*folded), depth);
     }
 
-    void keep(Unwrapped inside, uint32_t depth) {
-        if (inside.unreadable || (inside.coded && depth == depth_max_)) {
+    void keep(Unwrapped inside, const Depth& depth) {
+        const bool deepest = depth.codings == depth_max_;
+        if (inside.unreadable || (inside.coded && deepest)) {
             found_.add(Finding::Unreadable);
         }
-        if (depth == depth_max_) {
-            return;
-        }
         for (std::string& text : inside.texts) {
-            inside_.push_back({std::move(text), depth + 1});
+            if (!deepest) {
+                inside_.push_back({std::move(text), {depth.codings + 1, depth.layers}});
+            }
+        }
+        for (std::string& text : inside.plain) {
+            if (depth.layers < depth_max_) {
+                inside_.push_back({std::move(text), {depth.codings, depth.layers + 1}});
+            }
         }
     }
 

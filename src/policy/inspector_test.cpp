@@ -56,6 +56,18 @@ TEST(Inspector, PV1_FailedOrSlowScanMeansRestricted) {
 #endif
 }
 
+TEST(Inspector, PV1_TextThatCannotBeNormalisedWasNotLookedAt) {
+#ifdef WEIR_FAILPOINTS
+    const ArmedFailpoint broken("policy.normalise");
+    const Verdict failed = verdict_on(asking("na\u00EFve"));
+    EXPECT_EQ(failed.label, Label::Restricted);
+    EXPECT_EQ(failed.reason, "scan failed");
+    EXPECT_EQ(verdict_on(asking("plain")).label, Label::Internal);  // has no need of it
+#else
+    GTEST_SKIP() << "built without failpoints";
+#endif
+}
+
 // A clock on which every look takes a while.
 class SlowClock final : public Clock {
   public:

@@ -22,6 +22,7 @@ constexpr char32_t kSelectorLast = 0xE01EF;
 constexpr char32_t kSelectorByteFirst = 16;
 
 constexpr char32_t kRightToLeftOverride = 0x202E;
+constexpr std::string_view kOverrideBytes = "\u202E";
 constexpr char32_t kPopDirection = 0x202C;
 
 // What invisible characters say.
@@ -39,6 +40,7 @@ class Whisper {
         run_ = is_invisible(c) ? run_ + 1 : 0;
         longest_run_ = std::max(longest_run_, run_);
     }
+    void take_visible() { run_ = 0; }
     bool is_long() const { return longest_run_ >= kInvisibleRunMax; }
     std::string text() const { return utf8::to_valid(text_); }
 
@@ -96,11 +98,21 @@ Unwrapped unhide(std::string_view text) {
         return out;
     }
     Whisper whisper;
-    Turned turned;
     for (size_t at = 0; at < text.size();) {
+        if (static_cast<unsigned char>(text[at]) < 0x80) {
+            whisper.take_visible();
+            ++at;
+            continue;
+        }
         const utf8::Decoded next = utf8::decode(text, at);
         at += next.bytes;
         whisper.take(next.code_point);
+    }
+    Turned turned;
+    for (size_t at = text.find(kOverrideBytes) == std::string_view::npos ? text.size() : 0;
+         at < text.size();) {
+        const utf8::Decoded next = utf8::decode(text, at);
+        at += next.bytes;
         turned.take(next.code_point);
     }
     for (std::string said : {whisper.text(), turned.text()}) {

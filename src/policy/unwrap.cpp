@@ -7,7 +7,9 @@ Unwrapped unwrap(std::string_view text) {
     unwrap_bases(text, out);
     unwrap_code_lists(text, out);
     unwrap_escapes(text, out);
-    unwrap_markup(text, out);
+    if (out.plain.empty()) {  // else layout is taken off what has no escapes left
+        unwrap_markup(text, out);
+    }
     return out;
 }
 

@@ -9,8 +9,9 @@ namespace weir::policy {
 // What stands inside a text in another coding, one layer deep.
 struct Unwrapped {
     std::vector<std::string> texts;  // decoded to readable text: look at these too
+    std::vector<std::string> plain;  // the whole text without its escapes or its layout: these too
     bool unreadable = false;         // coded bytes that are compressed, or a long run of no text
-    bool coded = false;              // some of `texts` stood there as letters and digits or codes
+    bool coded = false;              // one of `texts` is text from its beginning to its end
 };
 
 // Everything below, of folded text. Linear in `text`, as each part of it is.

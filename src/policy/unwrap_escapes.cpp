@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 
 #include "base/utf8.h"
 #include "policy/ascii.h"
@@ -194,6 +195,8 @@ std::string without_quoted_printable(std::string_view text) {
     return any ? plain : std::string();
 }
 
+constexpr CharSet kWord("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+
 // One number of a list of codes. The first that differs in kind ends the list.
 enum class CodeKind : uint8_t { Hex, Prefixed, Unicode, Decimal, Binary };
 struct Code {
@@ -278,6 +281,17 @@ size_t open_list(std::string_view text, CodeKind kind, Unwrapped& out) {
     return end;
 }
 
+// As what kind of code a word of that length is worth trying.
+std::span<const CodeKind> kinds_of_length(size_t length) {
+    static constexpr std::array kOne = {CodeKind::Unicode};
+    static constexpr std::array kTwo = {CodeKind::Hex, CodeKind::Decimal};
+    static constexpr std::array kMore = {CodeKind::Decimal, CodeKind::Prefixed, CodeKind::Binary};
+    if (length <= 1) {
+        return kOne;
+    }
+    return length == 2 ? std::span<const CodeKind>(kTwo) : std::span<const CodeKind>(kMore);
+}
+
 }  // namespace
 
 void unwrap_escapes(std::string_view text, Unwrapped& out) {
@@ -300,32 +314,32 @@ void unwrap_escapes(std::string_view text, Unwrapped& out) {
         }
     }
     if (any) {
-        out.texts.push_back(std::move(plain));
+        out.plain.push_back(std::move(plain));
     }
     if (text.find('=') != std::string_view::npos) {
         if (std::string quoted = without_quoted_printable(text); !quoted.empty()) {
-            out.texts.push_back(std::move(quoted));
+            out.plain.push_back(std::move(quoted));
         }
     }
 }
 
 void unwrap_code_lists(std::string_view text, Unwrapped& out) {
+    constexpr CharSet kBegins("0123456789abcdefABCDEFuU");
+    constexpr size_t kWordMax = 8;  // of the longest code, but those with a sign in front
     for (size_t at = 0; at < text.size();) {
-        if (!is_alnum(text[at])) {
+        const size_t begin = kWord.find_in(text, at);
+        at = begin;
+        while (at < text.size() && kWord.has(text[at])) {
             ++at;
+        }
+        if (begin == at || at - begin > kWordMax || !kBegins.has(text[begin])) {
             continue;
         }
-        size_t longest = 1;
-        if (hex_value(text[at]) >= 0 || small(text[at]) == 'u') {
-            for (const CodeKind kind : {CodeKind::Hex, CodeKind::Prefixed, CodeKind::Unicode,
-                                        CodeKind::Decimal, CodeKind::Binary}) {
-                longest = std::max(longest, open_list(text.substr(at), kind, out));
-            }
+        size_t end = at;
+        for (const CodeKind kind : kinds_of_length(at - begin)) {
+            end = std::max(end, begin + open_list(text.substr(begin), kind, out));
         }
-        at += longest;
-        while (at < text.size() && is_alnum(text[at])) {
-            ++at;
-        }
+        at = end;
     }
 }
 

@@ -121,7 +121,7 @@ void unwrap_markup(std::string_view text, Unwrapped& out) {
         }
     }
     if (any) {
-        out.texts.push_back(std::move(plain));
+        out.plain.push_back(std::move(plain));
     }
 }
 

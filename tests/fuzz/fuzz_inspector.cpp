@@ -29,8 +29,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t count) {
     const policy::Unwrapped inside = policy::unwrap(*folded);
     constexpr size_t kWaysToRead = 16;
     size_t bytes = 0;
-    for (const std::string& opened : inside.texts) {
-        bytes += opened.size();
+    for (const auto* texts : {&inside.texts, &inside.plain}) {
+        for (const std::string& opened : *texts) {
+            bytes += opened.size();
+        }
     }
     require(bytes <= kWaysToRead * (folded->size() + 1));
 
