@@ -248,6 +248,12 @@ TEST(Config, BrokenTomlNamesTheLine) {
     EXPECT_FALSE(parse_config("when = 2026-01-01"));
 }
 
+TEST(Config, AHeaderThatBeginsWithNoKeyIsRefused) {
+    for (const std::string_view text : {"[.a]", "[=]", "[[", "[[.]]", "[\x01"}) {
+        EXPECT_EQ(parse_config(text).error().code, ErrorCode::InvalidArgument) << text;
+    }
+}
+
 TEST(Config, DeepNestingIsRefusedBeforeItCostsTheStack) {
     const auto dotted = [](size_t parts) {
         std::string key;
