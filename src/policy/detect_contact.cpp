@@ -63,22 +63,30 @@ bool holds_spoken_address(std::string_view text) {
     return false;
 }
 
-// International with a plus or 00; North American; national with a leading zero and groups.
+// International with a plus or 00; North American; national with a leading zero and groups, unless
+// it is the month of a date.
 bool holds_written_number(std::string_view stretch) {
     static const re2::RE2 pattern(
-        R"((?:^|[^\d.])(?:(?:\+|\b00)[1-9]\d{0,2}(?:[ .\-/()|;:_\n\t]{0,3}\d){6,12})"
-        R"(|(?:1[ .\-])?(?:\(\d{3}\) ?|\d{3}[.\- ])\d{3}[.\- ]\d{4})"
-        R"(|0[1-9]\d{0,4}[ /\-.]{1,3}\d{2,4}(?:[ \-./]?\d{2,4}){1,4})(?:[^\d]|$))");
+        R"((?:(?:^|[^\d.])(?:(?:\+|\b00)[1-9]\d{0,2}(?:[ .\-/()|;:_\n\t]{0,3}\d){6,12})"
+        R"(|(?:1[ .\-])?(?:\(\d{3}\) ?|\d{3}[.\- ])\d{3}[.\- ]\d{4}))"
+        R"(|(?:^|[^\d.\-/:]|[^\d][.\-/:])0[1-9]\d{0,4}[ /\-.]{1,3}\d{2,4}(?:[ \-./]?\d{2,4}){1,4}))"
+        R"((?:[^\d]|$))");
     return has_match(pattern, stretch);
 }
 
 // Whether the words before a bare number call it a telephone's.
 bool is_called_a_number(std::string_view before, size_t digits) {
     static const re2::RE2 pattern(
-        R"((?i)\b(?:tel|telefon|telephone|phone|mobile|mobil|handy|cell|fax|fon|whatsapp|call|ring))"
+        R"((?i)\b(?:(tel|telefon|telephone|phone|mobile|mobil|handy|fax|fon|whatsapp)|cell|call|ring))"
         R"((?:[^a-z\d]{1,4}(?:number|no|nr|is|ist|me|us|at|on|under)){0,3}[^a-z\d]{0,6}$)",
         by_bytes());
-    return digits >= 9 && digits <= 15 && has_match(pattern, before);
+    constexpr size_t kDigitsMin = 7;
+    constexpr size_t kDigitsMinAfterVerb = 9;  // one may call for thousands of things
+    constexpr size_t kDigitsMax = 15;
+    re2::StringPiece noun;
+    return digits >= kDigitsMin && digits <= kDigitsMax &&
+           re2::RE2::PartialMatch(piece(before), pattern, &noun) &&
+           (!noun.empty() || digits >= kDigitsMinAfterVerb);
 }
 
 // Three groups that nothing of their kind goes on from, with the same sign between them: 3-3-4 of
@@ -127,11 +135,15 @@ void detect_phone(std::string_view folded, const Numbers& numbers, FindingSet& f
                             numbers.size(first + 1) == 3 && numbers.size(first + 2) == 4 &&
                             numbers.text(first)[0] >= '2';
         const size_t at = numbers.groups[first].at;
+        const bool begins = numbers.groups[first].before == Gap::Words;  // once for each run
         const bool starts = first == 0 || numbers.groups[first].before != Gap::Blank;
-        const size_t end = starts ? numbers.run_end(first, Gap::Blank) : first;
         const size_t words = at - std::min(at, kWordsBefore);
-        if (shaped || (starts && is_called_a_number(folded.substr(words, at - words),
-                                                    numbers.end(end - 1) - numbers.begin(first)))) {
+        const auto is_called = [&](Gap widest) {
+            const size_t end = numbers.run_end(first, widest);
+            return is_called_a_number(folded.substr(words, at - words),
+                                      numbers.end(end - 1) - numbers.begin(first));
+        };
+        if (shaped || (starts && (is_called(Gap::Blank) || (begins && is_called(Gap::Symbols))))) {
             found.add(Finding::Phone);
             return;
         }

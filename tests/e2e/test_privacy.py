@@ -15,6 +15,10 @@ DISGUISES = {
     "plain": CARD,
     "zero width": "4\u200b1\u200b1\u200b1 1111 1\u2060111 1111",
     "full width": "４１１１　１１１１　１１１１　１１１１",
+    "table": "| 4111 | 1111 | 1111 | 1111 |",
+    "cells": "<td>4111</td><td>1111</td><td>1111</td><td>1111</td>",
+    "entities": "".join(f"&#{ord(digit)};" for digit in CARD),
+    "numerals": "❹❶❶❶ ❶❶❶❶ ❶❶❶❶ ❶❶❶❶",
     "both": "４１\u200b１１１１１１１１\ufeff１１１１１１",
 }
 
@@ -106,6 +110,10 @@ class Privacy(unittest.TestCase):
                           {"role": "assistant", "content": None, "tool_calls": [
                               {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"n":"' + CARD + '"}'}}]},
                           {"role": "tool", "tool_call_id": "1", "content": "ok"}]},
+            {"messages": [{"role": "user", "content": "hi"}], "seed": 4111111111111111},
+            {"messages": [{"role": "user", "content": "it starts with 4111 1111"},
+                          {"role": "assistant", "content": "Go on."},
+                          {"role": "user", "content": "and ends with 1111 1111"}]},
             {"messages": [{"role": "user", "content": "data NDExMTExMTExMTExMTExMQ== end"}]},
         ]
         for body in bodies:
