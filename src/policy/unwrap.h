@@ -9,7 +9,7 @@ namespace weir::policy {
 // What stands inside a text in another coding, one layer deep.
 struct Unwrapped {
     std::vector<std::string> texts;  // decoded to readable text: look at these too
-    std::vector<std::string> plain;  // the whole text without its escapes or its layout: these too
+    std::vector<std::string> plain;  // the text without its escapes or its layout: these too
     bool unreadable = false;         // coded bytes that are compressed, or a long run of no text
     bool coded = false;              // one of `texts` is text from its beginning to its end
 };
@@ -21,7 +21,7 @@ Unwrapped unwrap(std::string_view text);
 // line breaks and even blanks; base85 in one word. What is UTF-16 inside is read too.
 void unwrap_bases(std::string_view text, Unwrapped& out);
 
-// The whole text with its escapes replaced, if it has any: percent, C's and JSON's backslashes,
+// The text with its escapes replaced, if it has any: percent, C's and JSON's backslashes,
 // HTML's entities; and once more with quoted-printable's.
 void unwrap_escapes(std::string_view text, Unwrapped& out);
 

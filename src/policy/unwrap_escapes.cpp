@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "policy/ascii.h"
+#include "policy/edited.h"
 #include "policy/unwrap.h"
 
 namespace weir::policy {
@@ -296,25 +297,22 @@ std::span<const CodeKind> kinds_of_length(size_t length) {
 
 void unwrap_escapes(std::string_view text, Unwrapped& out) {
     constexpr CharSet kSigns("%\\&");
-    std::string plain;
+    Edited plain(text);
     bool any = false;
-    for (size_t at = 0; at < text.size();) {
-        const size_t sign = kSigns.find_in(text, at);
-        plain.append(text, at, sign - at);
-        at = sign;
-        if (at == text.size()) {
-            break;
+    for (size_t at = kSigns.find_in(text, 0); at < text.size(); at = kSigns.find_in(text, at)) {
+        const auto escape = escape_at(text.substr(at));
+        if (!escape) {
+            ++at;
+            continue;
         }
-        if (const auto escape = escape_at(text.substr(at))) {
-            append(plain, *escape);
-            at += escape->bytes;
-            any = true;
-        } else {
-            plain.push_back(text[at++]);
-        }
+        std::string meant;
+        append(meant, *escape);
+        plain.replace(at, escape->bytes, meant);
+        at += escape->bytes;
+        any = true;
     }
     if (any) {
-        out.plain.push_back(std::move(plain));
+        out.plain.push_back(plain.take());
     }
     if (text.find('=') != std::string_view::npos) {
         if (std::string quoted = without_quoted_printable(text); !quoted.empty()) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "policy/ascii.h"
+#include "policy/edited.h"
 #include "policy/unwrap.h"
 
 namespace weir::policy {
@@ -100,28 +101,20 @@ Layout layout_at(std::string_view text) {
 
 void unwrap_markup(std::string_view text, Unwrapped& out) {
     constexpr CharSet kSigns("<\"'*~`\n");
-    std::string plain;
+    Edited plain(text);
     bool any = false;
-    for (size_t at = 0; at < text.size();) {
-        const size_t sign = kSigns.find_in(text, at);
-        plain.append(text, at, sign - at);
-        at = sign;
-        if (at == text.size()) {
-            break;
-        }
+    for (size_t at = kSigns.find_in(text, 0); at < text.size(); at = kSigns.find_in(text, at)) {
         const Layout layout = layout_at(text.substr(at));
         if (layout.bytes == 0) {
-            plain.push_back(text[at++]);
+            ++at;
             continue;
         }
-        any = true;
+        plain.replace(at, layout.bytes, layout.parts ? " " : "");
         at += layout.bytes;
-        if (layout.parts) {
-            plain.push_back(' ');
-        }
+        any = true;
     }
     if (any) {
-        out.plain.push_back(std::move(plain));
+        out.plain.push_back(plain.take());
     }
 }
 
