@@ -308,13 +308,14 @@ bool is_private_key(const View& view, size_t at) {
     return false;
 }
 
-// "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw": a number, and 35 characters.
+// "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw": a number, and about 35 characters.
 bool is_telegram_token(const View& view, size_t at) {
     size_t digits = 0;
     while (digits < at && digits < 12 && is_digit(view[at - 1 - digits])) {
         ++digits;
     }
-    return digits >= 8 && digits <= 10 && value_at(view, at + 1, Chars::Word).size() == 35;
+    const size_t characters = value_at(view, at + 1, Chars::Word).size();
+    return digits >= 8 && digits <= 10 && characters >= 34 && characters <= 36;
 }
 
 bool is_secret(const View& view, size_t at, const Entry& entry) {

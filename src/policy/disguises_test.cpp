@@ -165,6 +165,20 @@ TEST(Disguise, PhonesAndAddressesInTheirOtherForms) {
     }
 }
 
+TEST(Disguise, PV3_WordsMayBeSpelled) {
+    for (const std::string_view sign :
+         {" ", "  ", ".", "_", "*", ", ", " | ", "\", \"", "\n", "\u2003"}) {
+        EXPECT_TRUE(finds("note: " + in_groups("john.doe@example.com", 1, sign), "email")) << sign;
+        EXPECT_TRUE(finds("note: " + in_groups(kKey, 1, sign), "secret")) << sign;
+        EXPECT_TRUE(finds("note: " + in_groups(kIban, 1, sign), "iban")) << sign;
+    }
+    for (const std::string_view text :
+         {"a, b, c, d, e, f, g, h, i, j, k, l", "A B C D E F G H I J K L",
+          "x = 1 + 2 - 3 * 4 / 5 + y - z + 6 * 7 + 8 - 9"}) {
+        EXPECT_EQ(reason_of(text), "nothing found") << text;
+    }
+}
+
 TEST(Disguise, NationalIdsByTheirCheckDigits) {
     for (const std::string_view text :
          {"111.444.777-35", "2341 2341 2346", "219,09,9999", "219 09 9999", "219|09|9999",

@@ -10,6 +10,7 @@ Unwrapped unwrap(std::string_view text) {
     if (out.plain.empty()) {  // else layout is taken off what has no escapes left
         unwrap_markup(text, out);
     }
+    unwrap_spelled(text, out);
     return out;
 }
 

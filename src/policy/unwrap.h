@@ -32,6 +32,9 @@ void unwrap_code_lists(std::string_view text, Unwrapped& out);
 // pieces of a string in a program, the margin of a quoted mail.
 void unwrap_markup(std::string_view text, Unwrapped& out);
 
+// Words spelled with the same sign between each two letters: "j o h n", "s.k.-.p".
+void unwrap_spelled(std::string_view text, Unwrapped& out);
+
 // What `text`, not yet folded, says by characters that draw nothing (tags, variation selectors),
 // and what it shows where a bidirectional override turns it round. Unreadable: a long run of
 // invisible characters, whatever it may mean. Linear in `text`.
