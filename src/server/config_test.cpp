@@ -248,6 +248,19 @@ TEST(Config, BrokenTomlNamesTheLine) {
     EXPECT_FALSE(parse_config("when = 2026-01-01"));
 }
 
+TEST(Config, LettersOutsideOfQuotesAreAsciiAndInsideWhateverTheyLike) {
+    const auto refused = parse_config("# é\n[server]\né = 1\n");
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("line 3"), std::string::npos) << refused.error().message;
+    for (const std::string_view path : {R"("é")", "'é'", R"("""
+é""")",
+                                        R"("a\"é")"}) {
+        const auto config = parse_config(
+            fmt::format("[[backend]]\nname = \"m\"\nkind = \"model\"  # é\npath = {}\n", path));
+        EXPECT_TRUE(config) << path << ": " << config.error().message;
+    }
+}
+
 TEST(Config, AHeaderThatBeginsWithNoKeyIsRefused) {
     for (const std::string_view text : {"[.a]", "[=]", "[[", "[[.]]", "[\x01"}) {
         EXPECT_EQ(parse_config(text).error().code, ErrorCode::InvalidArgument) << text;
