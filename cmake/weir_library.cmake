@@ -1,3 +1,17 @@
+# What nearly every source reads, read once: without it a clean build takes a third longer. Includes
+# stay complete all the same: the presets `fuzz` and the lint's clang read every header for itself.
+function(weir_precompile name)
+    if(WEIR_PCH)
+        file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/${name}.cpp CONTENT "")
+        add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/${name}.cpp)
+        target_link_libraries(${name} PRIVATE weir_flags)
+        target_precompile_headers(${name} PRIVATE
+            <fmt/format.h> <algorithm> <chrono> <expected> <filesystem> <functional> <map> <memory>
+            <optional> <span> <stop_token> <string> <string_view> <unordered_map> <variant> <vector> ${ARGN})
+    endif()
+endfunction()
+weir_precompile(weir_pch)
+
 # weir_library(NAME SOURCES … [DEPS room …] [LIBS target …] [TESTS …] [TEST_LIBS target …])
 #
 # One folder of src/ is one static library `weir_NAME` in namespace weir::NAME, with its unit tests
@@ -8,9 +22,15 @@ function(weir_library name)
     add_library(weir_${name} STATIC ${ARG_SOURCES})
     list(TRANSFORM ARG_DEPS PREPEND weir_)
     target_link_libraries(weir_${name} PUBLIC weir_flags ${ARG_DEPS} ${ARG_LIBS})
+    if(WEIR_PCH)
+        target_precompile_headers(weir_${name} REUSE_FROM weir_pch)
+    endif()
     if(ARG_TESTS AND WEIR_TESTS)
         add_executable(weir_${name}_test ${ARG_TESTS})
         target_link_libraries(weir_${name}_test PRIVATE weir_${name} ${ARG_TEST_LIBS} weir_gtest)
+        if(WEIR_PCH)
+            target_precompile_headers(weir_${name}_test REUSE_FROM weir_test_pch)
+        endif()
         add_test(NAME ${name} COMMAND weir_${name}_test --gtest_brief=1)
         set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)
     endif()

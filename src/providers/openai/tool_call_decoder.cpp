@@ -34,10 +34,11 @@ Result<AnswerDecoder::CallState*> AnswerDecoder::call_state(json::Fields& call, 
     const auto known = peer_index ? std::ranges::find(choice.calls | std::views::reverse,
                                                       *peer_index, &CallState::peer_index)
                                   : choice.calls.rbegin();
-    const bool begins_another = known == choice.calls.rend() ||
-                                (!id.empty() && !name.empty() && known->index.has_value() &&
-                                 !known->id.empty() && known->id != id) ||
-                                (!peer_index && !name.empty() && known->index.has_value() && id.empty());
+    const bool begins_another =
+        known == choice.calls.rend() ||
+        (!id.empty() && !name.empty() && known->index.has_value() && !known->id.empty() &&
+         known->id != id) ||
+        (!peer_index && !name.empty() && known->index.has_value() && id.empty());
     if (!begins_another) {
         return &*known;
     }
