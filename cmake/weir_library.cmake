@@ -1,16 +1,13 @@
 # What nearly every source reads, read once: without it a clean build takes a third longer. Includes
 # stay complete all the same: the presets `fuzz` and the lint's clang read every header for itself.
-function(weir_precompile name)
-    if(WEIR_PCH)
-        file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/${name}.cpp CONTENT "")
-        add_library(${name} OBJECT ${PROJECT_BINARY_DIR}/${name}.cpp)
-        target_link_libraries(${name} PRIVATE weir_flags)
-        target_precompile_headers(${name} PRIVATE
-            <fmt/format.h> <algorithm> <chrono> <expected> <filesystem> <functional> <map> <memory>
-            <optional> <span> <stop_token> <string> <string_view> <unordered_map> <variant> <vector> ${ARGN})
-    endif()
-endfunction()
-weir_precompile(weir_pch)
+set(WEIR_COMMON_HEADERS <fmt/format.h> <algorithm> <chrono> <expected> <filesystem> <functional> <map>
+    <memory> <optional> <span> <stop_token> <string> <string_view> <unordered_map> <variant> <vector>)
+if(WEIR_PCH)
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/precompiled.cpp CONTENT "int main() {}\n")
+    add_library(weir_pch OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
+    target_link_libraries(weir_pch PRIVATE weir_flags)
+    target_precompile_headers(weir_pch PRIVATE ${WEIR_COMMON_HEADERS})
+endif()
 
 # weir_library(NAME SOURCES … [DEPS room …] [LIBS target …] [TESTS …] [TEST_LIBS target …])
 #
