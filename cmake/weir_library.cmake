@@ -1,5 +1,5 @@
-# What nearly every source reads, read once: without it a clean build takes a third longer. Includes
-# stay complete all the same: the presets `fuzz` and the lint's clang read every header for itself.
+# What nearly every source reads, read once: without it a build takes a third longer. Includes stay
+# complete all the same: the release and `fuzz` builds read every header for themselves.
 set(WEIR_COMMON_HEADERS <fmt/format.h> <algorithm> <chrono> <expected> <filesystem> <functional> <map>
     <memory> <optional> <span> <stop_token> <string> <string_view> <unordered_map> <variant> <vector>)
 if(WEIR_PCH)
