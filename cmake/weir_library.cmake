@@ -9,6 +9,13 @@ if(WEIR_PCH)
     target_precompile_headers(weir_pch PRIVATE ${WEIR_COMMON_HEADERS})
 endif()
 
+# Tests under sanitizers: what is judged is the rooms, and a checked EXPECT_EQ costs more to compile
+# than what it looks at.
+set(WEIR_TEST_OPTIONS)
+if(WEIR_SANITIZE)
+    set(WEIR_TEST_OPTIONS -O0 -fno-sanitize=undefined)
+endif()
+
 # weir_library(NAME SOURCES … [DEPS room …] [LIBS target …] [TESTS …] [TEST_LIBS target …])
 #
 # One folder of src/ is one static library `weir_NAME` in namespace weir::NAME, with its unit tests
@@ -25,6 +32,7 @@ function(weir_library name)
     if(ARG_TESTS AND WEIR_TESTS)
         add_executable(weir_${name}_test ${ARG_TESTS})
         target_link_libraries(weir_${name}_test PRIVATE weir_${name} ${ARG_TEST_LIBS} weir_gtest)
+        target_compile_options(weir_${name}_test PRIVATE ${WEIR_TEST_OPTIONS})
         if(WEIR_PCH)
             target_precompile_headers(weir_${name}_test REUSE_FROM weir_test_pch)
         endif()
