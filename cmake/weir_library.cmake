@@ -9,6 +9,9 @@ if(WEIR_PCH)
     target_precompile_headers(weir_pch PRIVATE ${WEIR_COMMON_HEADERS})
 endif()
 
+# Where bytes become numbers by casts.
+set(WEIR_RAW_ROOMS base kernels kv model tensor)
+
 # Tests under sanitizers: what is judged is the rooms, and a checked EXPECT_EQ costs more to compile
 # than what it looks at.
 set(WEIR_TEST_OPTIONS)
@@ -26,7 +29,9 @@ function(weir_library name)
     add_library(weir_${name} STATIC ${ARG_SOURCES})
     list(TRANSFORM ARG_DEPS PREPEND weir_)
     target_link_libraries(weir_${name} PUBLIC weir_flags ${ARG_DEPS} ${ARG_LIBS})
-    if(WEIR_PCH)
+    if(WEIR_SANITIZE MATCHES undefined AND name IN_LIST WEIR_RAW_ROOMS)
+        target_compile_options(weir_${name} PRIVATE -fsanitize=alignment)
+    elseif(WEIR_PCH)
         target_precompile_headers(weir_${name} REUSE_FROM weir_pch)
     endif()
     if(ARG_TESTS AND WEIR_TESTS)
