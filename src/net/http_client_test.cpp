@@ -1,3 +1,6 @@
+// What peers can do to the client, each over a real socket. One file, long because all of it stands
+// on the same fixture and the same misbehaving peers.
+
 #include "net/http_client.h"
 
 #include <gmock/gmock.h>

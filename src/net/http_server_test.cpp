@@ -1,3 +1,6 @@
+// Rows of the fault catalogue and the server's limits, each over a real socket. One file, long
+// because all of them stand on the same fixture.
+
 #include "net/http_server.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,6 @@
+// One file, long because it is one machine of states on one strand: every transition reads or sets
+// what the others rely on.
+
 #include "server/worker_pool.h"
 
 #include <signal.h>
