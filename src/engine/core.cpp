@@ -45,9 +45,10 @@ SchedulerConfig scheduler_config(const EngineConfig& config, const kv::StateSpec
                                : std::min(config.batch_tokens_max, model_batch_tokens_max);
     const uint32_t sequences = std::min(config.sequences_max, batch);
     std::vector<uint32_t> windows;
+    std::vector<uint32_t> chunks;
     for (const kv::AttentionGroup& group : spec.groups) {
         if (group.window_tokens) {
-            windows.push_back(*group.window_tokens);
+            (group.window_stands ? chunks : windows).push_back(*group.window_tokens);
         }
     }
     return {.sequences_max = sequences,
@@ -56,6 +57,7 @@ SchedulerConfig scheduler_config(const EngineConfig& config, const kv::StateSpec
             .block_tokens = spec.block_tokens,
             .groups = static_cast<uint32_t>(spec.groups.size()),
             .windows = std::move(windows),
+            .chunks = std::move(chunks),
             .inter_token_target = config.inter_token_target,
             .prompt_step_target = config.prompt_step_target,
             .prompt_tokens_min = config.prompt_tokens_min};

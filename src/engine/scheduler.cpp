@@ -211,13 +211,19 @@ class Planner {
         };
         const uint64_t have = blocks(covered);
         const uint64_t more = std::max(blocks(known), have) - have;
-        uint64_t total = more * (config_.groups - config_.windows.size());
-        for (const uint64_t window : config_.windows) {
-            const uint64_t next = uint64_t{computed} + 1;
-            const uint64_t passed = next > window ? (next - window) / block_tokens : 0;
+        const auto more_within = [&](uint64_t window, uint64_t passed_tokens) {
+            const uint64_t passed = passed_tokens / block_tokens;
             const uint64_t held = have - std::min(have, passed);
             const uint64_t most = blocks(window - 1 + config_.batch_tokens_max) + 1;
-            total += std::min(more, most - std::min(most, held));
+            return std::min(more, most - std::min(most, held));
+        };
+        uint64_t total = more * (config_.groups - config_.windows.size() - config_.chunks.size());
+        for (const uint64_t window : config_.windows) {
+            const uint64_t next = uint64_t{computed} + 1;
+            total += more_within(window, next > window ? next - window : 0);
+        }
+        for (const uint64_t chunk : config_.chunks) {
+            total += more_within(chunk, computed - computed % chunk);
         }
         return total;
     }
@@ -307,8 +313,13 @@ Result<void> SchedulerConfig::validate() const {
         return invalid_argument("logit_rows_max", "{} rows are fewer than {} sequences",
                                 logit_rows_max, sequences_max);
     }
-    if (windows.size() > groups || std::find(windows.begin(), windows.end(), 0) != windows.end()) {
-        return invalid_argument("windows", "{} windows in {} groups", windows.size(), groups);
+    const auto is_zero = [](uint32_t tokens) {
+        return tokens == 0;
+    };
+    if (windows.size() + chunks.size() > groups || std::ranges::any_of(windows, is_zero) ||
+        std::ranges::any_of(chunks, is_zero)) {
+        return invalid_argument("windows", "{} windows in {} groups",
+                                windows.size() + chunks.size(), groups);
     }
     if (block_tokens == 0 || prompt_tokens_min == 0) {
         return invalid_argument("prompt_tokens_min", "must not be 0");

@@ -31,6 +31,8 @@ struct SchedulerConfig {
     uint32_t groups = 1;  // attention groups: blocks taken for block_tokens tokens
     // Of the groups that see only so many tokens, how many: they give back what they have passed.
     std::vector<uint32_t> windows = {};
+    // Of the groups that see only their own stretch of so many tokens, how many.
+    std::vector<uint32_t> chunks = {};
     // A step that answers somebody should take no longer than this …
     std::chrono::duration<double> inter_token_target{0.2};
     // … and one that only reads prompts no longer than this, so that it can be cancelled.

@@ -159,6 +159,16 @@ TEST(Scheduler, WindowedGroupsAreCountedWithWhatTheyHoldAtOnce) {
     EXPECT_THAT(Scheduler(config).plan(second).admitted, ElementsAre(id(2)));
     second.blocks_available = 62;
     EXPECT_THAT(Scheduler(config).plan(second).admitted, IsEmpty());
+
+    // A window that stands gives everything back where its stretch begins: after this slice, at
+    // 832, it holds what came since 800, which is 2, and may come to 10 (79 + 64 tokens, and one
+    // more).
+    config.windows.clear();
+    config.chunks = {80};
+    second.blocks_available = 66;
+    EXPECT_THAT(Scheduler(config).plan(second).admitted, ElementsAre(id(2)));
+    second.blocks_available = 65;
+    EXPECT_THAT(Scheduler(config).plan(second).admitted, IsEmpty());
 }
 
 TEST(Scheduler, GivesUpWhatIsAloneAndFindsNoBlock) {

@@ -20,6 +20,10 @@ void check_layout(const KvLayout& layout) {
     WEIR_ASSERT(layout.kv_heads > 0);
 }
 
+size_t value_dim(const AttentionArgs& args) {
+    return args.layout.value_dim > 0 ? args.layout.value_dim : args.value_dim;
+}
+
 template <typename Element, typename Convert>
 void write_token(const KvLayout& layout, std::byte* part, size_t slot, const float* k,
                  const float* v, const Convert& convert) {
@@ -82,7 +86,8 @@ void attend(const KernelSet& kernels, const AttentionArgs& args, size_t begin, s
         .head_offset = args.layer_offset + kv_head * layout.head_bytes(),
         .block_tokens = layout.block_tokens,
         .key_dim = layout.key_dim,
-        .value_dim = layout.value_dim,
+        .value_dim = value_dim(args),
+        .values_in_keys = layout.value_dim == 0,
         .half = layout.dtype == tensor::DType::F16,
         .tokens = end - begin,
         .key_begins = begins.data(),
@@ -92,7 +97,7 @@ void attend(const KernelSet& kernels, const AttentionArgs& args, size_t begin, s
         .sinks = args.sinks == nullptr ? nullptr : args.sinks + head,
         .q = args.q + begin * args.q_stride + head * layout.key_dim,
         .q_stride = args.q_stride,
-        .out = args.out + begin * args.out_stride + head * layout.value_dim,
+        .out = args.out + begin * args.out_stride + head * value_dim(args),
         .out_stride = args.out_stride,
     });
 }
@@ -131,6 +136,8 @@ void write_kv(const Compute& compute, const KvWrite& args) {
 void attention(const Compute& compute, const AttentionArgs& args) {
     check_layout(args.layout);
     WEIR_ASSERT(args.heads % args.layout.kv_heads == 0);
+    WEIR_ASSERT(args.layout.value_dim > 0 ||
+                (args.value_dim <= args.layout.key_dim && args.value_dim <= kLatentValuesMax));
     const Slices slices(args.heads / args.layout.kv_heads);
     const size_t columns = args.layout.kv_heads * slices.count;
 

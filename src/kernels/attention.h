@@ -28,13 +28,14 @@ namespace weir::kernels {
 //                values [block_tokens][value_dim] }
 //
 // Keys lie across (all tokens' first component, then the second, …), so that a vector of scores
-// needs no horizontal sums; values lie along.
+// needs no horizontal sums; values lie along. Without values (value_dim 0) the first components of
+// a key are its value, as in latent attention: they are stored once.
 struct KvLayout {
     tensor::DType dtype = tensor::DType::F16;  // F32 or F16
     size_t block_tokens = 16;                  // 16, 32 or 64
     size_t kv_heads = 0;
     size_t key_dim = 0;    // the head dimension of queries and keys
-    size_t value_dim = 0;  // of values and outputs
+    size_t value_dim = 0;  // of values and outputs; 0: values are the first part of the keys
 
     size_t element_bytes() const { return dtype == tensor::DType::F32 ? 4 : 2; }
     size_t head_bytes() const { return (key_dim + value_dim) * block_tokens * element_bytes(); }
@@ -51,7 +52,8 @@ struct PagedKv {
 
 // Writes the keys and values of tokens: row t goes to position positions[t] of sequences[of[t]].
 // k is [rows, kv_heads, key_dim], v is [rows, kv_heads, value_dim], with strides in floats.
-// float16 storage rounds to nearest even; what does not fit becomes an infinity.
+// float16 storage rounds to nearest even; what does not fit becomes an infinity. A layout without
+// values takes no v.
 struct KvWrite {
     KvLayout layout;
     size_t layer_offset = 0;
@@ -81,6 +83,7 @@ struct AttentionArgs {
     std::span<const PagedKv> sequences;
     std::span<const QueryRow> rows;
     size_t heads = 0;
+    size_t value_dim = 0;  // where the layout has none: up to key_dim and kLatentValuesMax
     float scale = 1.0f;
     const float* sinks = nullptr;  // [heads] or none: a score that joins the sum but has no value
     const float* q = nullptr;

@@ -19,9 +19,11 @@ using testing::same_bits;
 struct Shape {
     KvLayout layout;
     size_t heads;
+    size_t latent = 0;  // where values are part of the keys, their length
 
     size_t q_stride() const { return heads * layout.key_dim; }
-    size_t out_stride() const { return heads * layout.value_dim; }
+    size_t value_dim() const { return layout.value_dim + latent; }
+    size_t out_stride() const { return heads * value_dim(); }
 };
 
 // Sequences with their keys and values, in blocks that start out full of NaN and stand anywhere.
@@ -80,6 +82,7 @@ class Cache {
                             .sequences = sequences_,
                             .rows = rows,
                             .heads = shape_.heads,
+                            .value_dim = shape_.latent,
                             .scale = 0.3f,
                             .sinks = sinks,
                             .q = q.data(),
@@ -88,6 +91,8 @@ class Cache {
                             .out_stride = shape_.out_stride()});
         return out;
     }
+
+    void set_values(size_t sequence, const std::vector<float>& v) { v_[sequence] = v; }
 
     const std::vector<float>& k(size_t sequence) const { return k_[sequence]; }
     const std::vector<float>& v(size_t sequence) const { return v_[sequence]; }
@@ -104,9 +109,11 @@ class Cache {
 std::vector<Shape> shapes() {
     using tensor::DType;
     return {
-        {{DType::F32, 16, 2, 64, 64}, 4},   {{DType::F16, 16, 2, 64, 64}, 8},
-        {{DType::F16, 32, 1, 128, 128}, 3}, {{DType::F32, 64, 3, 8, 24}, 3},
-        {{DType::F16, 16, 1, 20, 12}, 40},  {{DType::F32, 16, 2, 5, 3}, 4},
+        {{DType::F32, 16, 2, 64, 64}, 4},    {{DType::F16, 16, 2, 64, 64}, 8},
+        {{DType::F16, 32, 1, 128, 128}, 3},  {{DType::F32, 64, 3, 8, 24}, 3},
+        {{DType::F16, 16, 1, 20, 12}, 40},   {{DType::F32, 16, 2, 5, 3}, 4},
+        {{DType::F32, 16, 1, 40, 0}, 4, 32}, {{DType::F16, 32, 1, 72, 0}, 40, 59},
+        {{DType::F16, 16, 1, 24, 0}, 9, 24},
     };
 }
 
@@ -260,6 +267,34 @@ TEST(Attention, IsCloseToDoublePrecision) {
                 ASSERT_NEAR(out[h * 32 + d], expected, bound) << name(*kernels);
             }
         }
+    }
+}
+
+// The same keys with their first part stored again as values.
+TEST(Attention, ValuesInTheKeysGiveTheBitsOfValuesBesideThem) {
+    const Shape latent{{tensor::DType::F16, 16, 1, 40, 0}, 6, 32};
+    const Shape beside{{tensor::DType::F16, 16, 1, 40, 32}, 6};
+    const uint32_t length = 150;
+    ThreadPool pool(2);
+    for (const KernelSet* kernels : available_kernels()) {
+        const Compute compute{*kernels, pool};
+        Cache one(latent, {length}, 1);
+        one.write(compute, 0, 0, length);
+        std::vector<float> values;
+        for (uint32_t t = 0; t < length; ++t) {
+            const auto key = std::span(one.k(0)).subspan(t * 40, 32);
+            values.insert(values.end(), key.begin(), key.end());
+        }
+        Cache other(beside, {length}, 1);
+        other.set_values(0, values);
+        other.write(compute, 0, 0, length);
+        auto rows = causal_rows(0, 60, 70, 33);
+        rows.push_back({0, 0, length});
+        const auto q = normal_values(rows.size() * latent.q_stride(), 9);
+        const std::vector<float> sinks = {0.5f, -1.0f, 2.0f, 0.0f, 9.0f, -9.0f};
+        ASSERT_TRUE(same_bits(one.attend(compute, rows, q, sinks.data()),
+                              other.attend(compute, rows, q, sinks.data())))
+            << name(*kernels);
     }
 }
 

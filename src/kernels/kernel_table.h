@@ -29,6 +29,19 @@ struct ActivationForms {
     Q8KRows q8k;          // if prepared for Q4_K or Q6_K
     size_t rows;
     size_t columns;
+
+    // Rows [first, first + count).
+    ActivationForms slice(size_t first, size_t count) const {
+        const size_t blocks = columns / 32;
+        const size_t super_blocks = columns / 256;
+        return {
+            values + first * columns,
+            {q8.values + first * columns, q8.scales + first * blocks, q8.biases + first * blocks},
+            {q8k.values + first * columns, q8k.scales + first * super_blocks,
+             q8k.sums16 + first * (columns / 16), q8k.sums32 + first * blocks},
+            count,
+            columns};
+    }
 };
 
 // Rows [begin, end) of a weight matrix times all rows of the activations:
@@ -51,7 +64,8 @@ struct AttentionPart {
     size_t block_tokens;
     size_t key_dim;
     size_t value_dim;
-    bool half;  // float16 storage, else float32
+    bool values_in_keys;  // a value is the first part of its key
+    bool half;            // float16 storage, else float32
     size_t tokens;
     const uint32_t* key_begins;  // [tokens], ascending
     const uint32_t* key_ends;    // [tokens], ascending
@@ -90,7 +104,10 @@ struct KernelSet {
     void (*rms_norm)(const float* x, const float* weight, size_t count, float epsilon, float* out);
     void (*add)(const float* a, const float* b, size_t count, float* out);
     void (*scale)(float factor, size_t count, float* x);
+    void (*add_scaled)(float factor, const float* x, size_t count, float* out);
     void (*silu_mul)(const float* gate, const float* up, size_t count, float* out);
+    void (*swiglu_clamped)(const float* gate, const float* up, size_t count, float limit,
+                           float alpha, float* out);
     void (*gelu_tanh_mul)(const float* gate, const float* up, size_t count, float* out);
     void (*rope_adjacent)(const float* cosines, const float* sines, size_t half, float* x);
     void (*rope_halves)(const float* cosines, const float* sines, size_t half, float* x);
@@ -100,6 +117,9 @@ struct KernelSet {
                        float* out);
     void (*f16_from_f32)(const float* x, size_t count, uint16_t* out);
 };
+
+// The longest value that may be part of a key.
+inline constexpr size_t kLatentValuesMax = 1024;
 
 // The query vectors that one call of KernelSet::attention can hold.
 inline constexpr size_t kAttentionVectors = 32;

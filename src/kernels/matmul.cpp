@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "kernels/kernel_table.h"
@@ -45,48 +46,62 @@ size_t rows_per_part(size_t rows, size_t activations, size_t threads) {
     return std::max(kPanelRows, (wanted + unit - 1) / unit * unit);
 }
 
-}  // namespace
+// The most jobs in one parallel region: their places are looked up on the stack.
+constexpr size_t kRegionJobs = 64;
 
-void matmul(const Compute& compute, Activations& x, std::span<const MatmulJob> jobs) {
-    size_t rows = 0;
-    for (const MatmulJob& job : jobs) {
-        WEIR_ASSERT(job.weight.columns == x.columns());
-        x.prepare(compute, job.weight.dtype);
-        rows += job.weight.rows;
+size_t rows_of(const MatmulJob& job, const Activations& x) {
+    return job.rows == MatmulJob::kAllRows ? x.rows() - job.first_row : job.rows;
+}
+
+// At most kRegionJobs jobs in one region, as the jobs' rows one after the other, each job rounded
+// up to whole parts.
+void run_region(const Compute& compute, Activations& x, std::span<const MatmulJob> jobs,
+                size_t part) {
+    const ActivationForms& all = x.prepare(compute, jobs.front().weight.dtype);
+    std::array<size_t, kRegionJobs + 1> starts{};  // the number of each job's first part
+    for (size_t j = 0; j < jobs.size(); ++j) {
+        starts[j + 1] = starts[j] + (jobs[j].weight.rows + part - 1) / part;
     }
-    const ActivationForms& forms = jobs.empty() ? x.prepare(compute, tensor::DType::F32)
-                                                : x.prepare(compute, jobs.front().weight.dtype);
-    if (x.rows() == 0) {
-        return;
-    }
-    // The jobs' rows one after the other, each job rounded up to whole parts.
-    const size_t part = rows_per_part(rows, x.rows(), compute.pool.threads());
-    size_t parts = 0;
-    for (const MatmulJob& job : jobs) {
-        parts += (job.weight.rows + part - 1) / part;
-    }
-    compute.pool.parallel_for(parts, 1, [&](size_t begin, size_t end) {
+    const auto last = starts.begin() + static_cast<std::ptrdiff_t>(jobs.size());
+    compute.pool.parallel_for(*last, 1, [&](size_t begin, size_t end) {
         for (size_t index = begin; index < end; ++index) {
-            size_t local = index;
-            for (const MatmulJob& job : jobs) {
-                const size_t own = (job.weight.rows + part - 1) / part;
-                if (local >= own) {
-                    local -= own;
-                    continue;
-                }
-                function_for(compute.kernels, job.weight.dtype)(
-                    {reinterpret_cast<const uint8_t*>(job.weight.data), job.weight.row_stride,
-                     local * part, std::min(job.weight.rows, (local + 1) * part), &forms, job.out,
-                     job.out_stride});
-                break;
-            }
+            const auto after = std::upper_bound(starts.begin(), last, index);
+            const auto number = static_cast<size_t>(after - starts.begin()) - 1;
+            const MatmulJob& job = jobs[number];
+            const size_t local = index - starts[number];
+            const ActivationForms forms = all.slice(job.first_row, rows_of(job, x));
+            function_for(compute.kernels, job.weight.dtype)(
+                {reinterpret_cast<const uint8_t*>(job.weight.data), job.weight.row_stride,
+                 local * part, std::min(job.weight.rows, (local + 1) * part), &forms, job.out,
+                 job.out_stride});
         }
     });
 }
 
+}  // namespace
+
+void matmul(const Compute& compute, Activations& x, std::span<const MatmulJob> jobs) {
+    size_t weight_rows = 0;
+    size_t activations = 0;
+    for (const MatmulJob& job : jobs) {
+        WEIR_ASSERT(job.weight.columns == x.columns());
+        WEIR_ASSERT(job.first_row <= x.rows() && rows_of(job, x) <= x.rows() - job.first_row);
+        x.prepare(compute, job.weight.dtype);
+        weight_rows += job.weight.rows;
+        activations = std::max(activations, rows_of(job, x));
+    }
+    if (activations == 0) {
+        return;
+    }
+    const size_t part = rows_per_part(weight_rows, activations, compute.pool.threads());
+    for (size_t at = 0; at < jobs.size(); at += kRegionJobs) {
+        run_region(compute, x, jobs.subspan(at, std::min(kRegionJobs, jobs.size() - at)), part);
+    }
+}
+
 void matmul(const Compute& compute, const tensor::MatrixView& weight, Activations& x, float* out,
             size_t out_stride) {
-    const MatmulJob job{weight, out, out_stride};
+    const MatmulJob job{.weight = weight, .out = out, .out_stride = out_stride};
     matmul(compute, x, std::span(&job, 1));
 }
 

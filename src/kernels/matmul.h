@@ -29,16 +29,22 @@
 // of Q8_0 and Q4_K in a float32 without rounding, that of Q6_K is rounded once.
 namespace weir::kernels {
 
-// One product of several with the same activations: `out` is [x.rows, weight.rows] with
-// `out_stride` floats from one row to the next.
+// One product of several with the same activations: `out` is [rows, weight.rows] with `out_stride`
+// floats from one row to the next.
 struct MatmulJob {
     tensor::MatrixView weight;
     float* out = nullptr;
     size_t out_stride = 0;
+    // Of the activations' rows only these: the rows that came to one expert, or one head's.
+    size_t first_row = 0;
+    size_t rows = kAllRows;  // from the first to the last
+
+    static constexpr size_t kAllRows = SIZE_MAX;
 };
 
-// Runs all the jobs in one parallel region (query, key and value; gate and up). The weights of all
-// of them have x.columns() columns. The outputs must not overlap each other or the activations.
+// Runs all the jobs together (query, key and value; gate and up; one expert beside the other). The
+// weights of all of them have x.columns() columns. The outputs must not overlap each other or the
+// activations.
 void matmul(const Compute& compute, Activations& x, std::span<const MatmulJob> jobs);
 
 void matmul(const Compute& compute, const tensor::MatrixView& weight, Activations& x, float* out,

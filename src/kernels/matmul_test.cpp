@@ -250,6 +250,39 @@ TEST(Matmul, SeveralMatricesInOneRegionGiveTheBitsOfEachAlone) {
     }
 }
 
+// Rows of the activations that go to matrices of their own, more of them than one region takes.
+TEST_P(MatmulOf, APartOfTheRowsGivesTheBitsOfAllOfThem) {
+    const size_t columns = test_columns(GetParam()).back();
+    const Weights weights(GetParam(), 70 * 5, columns, 5);
+    const std::vector<float> x = normal_values(9 * columns, 6);
+    for (const KernelSet* kernels : fast_kernels()) {
+        const auto whole = product(*kernels, 1, weights.view, x);
+        ThreadPool pool(2);
+        Scratch scratch(9, columns);
+        Activations activations(x.data(), 9, columns, scratch.span());
+        std::vector<float> out(9 * 350, -1.0f);
+        std::vector<MatmulJob> jobs;
+        for (size_t j = 0; j < 70; ++j) {  // 5 rows of weights for rows j % 8 and the next
+            jobs.push_back({.weight = weights.view.slice(j * 5, 5),
+                            .out = out.data() + (j % 8) * 350 + j * 5,
+                            .out_stride = 350,
+                            .first_row = j % 8,
+                            .rows = 2});
+        }
+        matmul({*kernels, pool}, activations, jobs);
+        for (size_t r = 0; r < 9; ++r) {
+            for (size_t j = 0; j < 70; ++j) {
+                const bool computed = r == j % 8 || r == j % 8 + 1;
+                const std::vector<float> untouched(5, -1.0f);
+                ASSERT_TRUE(same_bits(
+                    std::span(out).subspan(r * 350 + j * 5, 5),
+                    computed ? std::span(whole).subspan(r * 350 + j * 5, 5) : std::span(untouched)))
+                    << name(*kernels) << " row " << r << " job " << j;
+            }
+        }
+    }
+}
+
 TEST(Matmul, NoActivationsAreNoWork) {
     const Weights weights(DType::Q8_0, 16, 64, 1);
     ThreadPool pool(2);

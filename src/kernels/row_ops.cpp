@@ -76,6 +76,29 @@ void gelu_tanh_mul(const Compute& compute, const float* gate, const float* up, s
     });
 }
 
+void swiglu_clamped(const Compute& compute, const SwigluClamp& clamp, const float* gate,
+                    const float* up, size_t count, float* out) {
+    for_elements(compute, count, [&](size_t begin, size_t end) {
+        compute.kernels.swiglu_clamped(gate + begin, up + begin, end - begin, clamp.limit,
+                                       clamp.alpha, out + begin);
+    });
+}
+
+void add_weighted_rows(const Compute& compute, std::span<const WeightedRow> terms, const float* x,
+                       size_t columns, float* sums) {
+    // Split by columns: terms of one row follow each other, whoever computes them.
+    constexpr size_t kUnit = 64;
+    const size_t grain = 1 + kSerialElements / (kUnit * std::max<size_t>(terms.size(), 1));
+    compute.pool.parallel_for((columns + kUnit - 1) / kUnit, grain, [&](size_t first, size_t last) {
+        const size_t begin = first * kUnit;
+        const size_t count = std::min(columns, last * kUnit) - begin;
+        for (size_t t = 0; t < terms.size(); ++t) {
+            compute.kernels.add_scaled(terms[t].factor, x + t * columns + begin, count,
+                                       sums + terms[t].to * columns + begin);
+        }
+    });
+}
+
 void rope(const Compute& compute, const RopeTable& table, std::span<const uint32_t> positions,
           size_t heads, size_t head_dim, float* x, size_t stride) {
     WEIR_ASSERT(table.rotary_dim <= head_dim && table.rotary_dim % 2 == 0);

@@ -30,6 +30,26 @@ void scale(const Compute& compute, float factor, size_t count, float* x);
 // out[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
 void silu_mul(const Compute& compute, const float* gate, const float* up, size_t count, float* out);
 
+// The gated unit of gpt-oss: with g = min(gate[i], limit) and u = up[i] within ±limit,
+// out[i] = g / (1 + exp(-alpha * g)) * (u + 1)
+struct SwigluClamp {
+    float limit = 7.0f;
+    float alpha = 1.702f;
+};
+void swiglu_clamped(const Compute& compute, const SwigluClamp& clamp, const float* gate,
+                    const float* up, size_t count, float* out);
+
+// One row of a weighted sum: row `to` of the sums takes factor times a row of the terms.
+struct WeightedRow {
+    uint32_t to = 0;
+    float factor = 0;
+};
+
+// sums[terms[t].to][i] = fma(terms[t].factor, x[t][i], sums[terms[t].to][i]), t in order. x is
+// [terms, columns], and every `to` is a row of the sums.
+void add_weighted_rows(const Compute& compute, std::span<const WeightedRow> terms, const float* x,
+                       size_t columns, float* sums);
+
 // out[i] = gelu_tanh(gate[i]) * up[i], gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715
 // x^3)))
 void gelu_tanh_mul(const Compute& compute, const float* gate, const float* up, size_t count,

@@ -82,6 +82,17 @@ TEST(RowOps, ElementwiseOperationsHaveOneResultInEveryVariant) {
             return out;
         });
         expect_reference_bits([&](const Compute& compute) {
+            std::vector<float> out(count);
+            swiglu_clamped(compute, {}, a.data(), b.data(), count, out.data());
+            return out;
+        });
+        expect_reference_bits([&](const Compute& compute) {
+            std::vector<float> out = a;
+            add_weighted_rows(compute, std::vector<WeightedRow>{{0, 0.3f}}, b.data(), count,
+                              out.data());
+            return out;
+        });
+        expect_reference_bits([&](const Compute& compute) {
             std::vector<float> out = a;
             scale(compute, 0.3f, count, out.data());
             return out;
@@ -112,6 +123,35 @@ TEST(RowOps, SiluAndGeluAreCloseToDoublePrecision) {
         EXPECT_NEAR(silu[i], v / (1 + std::exp(-v)), std::fabs(v) * 1e-6);
         const double inner = std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v);
         EXPECT_NEAR(gelu[i], 0.5 * v * (1 + std::tanh(inner)), std::fabs(v) * 1e-6);
+    }
+}
+
+// By definition, with values on both sides of the limits; a NaN stays one.
+TEST(RowOps, TheClampedUnitIsCloseToDoublePrecision) {
+    const std::vector<float> gate = {-30.0f, -5.0f, 0.0f, 0.5f, 3.0f, 9.0f, 2.0f, 2.0f, 2.0f};
+    const std::vector<float> up = {1.0f, -2.0f, 3.0f, 0.5f, -9.0f, 1.0f, 9.0f, -0.5f, NAN};
+    ThreadPool pool(1);
+    for (const KernelSet* kernels : available_kernels()) {
+        std::vector<float> out(gate.size());
+        swiglu_clamped({*kernels, pool}, {.limit = 4, .alpha = 1.5f}, gate.data(), up.data(),
+                       gate.size(), out.data());
+        for (size_t i = 0; i + 1 < gate.size(); ++i) {
+            const double g = std::min<double>(gate[i], 4);
+            const double u = std::clamp<double>(up[i], -4, 4) + 1;
+            EXPECT_NEAR(out[i], g / (1 + std::exp(-1.5 * g)) * u, std::fabs(g * u) * 1e-6);
+        }
+        EXPECT_TRUE(std::isnan(out.back()));
+    }
+}
+
+TEST(RowOps, WeightedRowsAreAddedInTheirOrder) {
+    const std::vector<float> x = {1, 2, 10, 20, 100, 200};
+    for (const KernelSet* kernels : available_kernels()) {
+        ThreadPool pool(2);
+        std::vector<float> sums = {0, 0, 1000, 1000};
+        add_weighted_rows({*kernels, pool}, std::vector<WeightedRow>{{1, 1}, {0, 2}, {1, 0.5f}},
+                          x.data(), 2, sums.data());
+        EXPECT_EQ(sums, (std::vector<float>{20, 40, 1051, 1102}));
     }
 }
 

@@ -21,6 +21,7 @@ struct Shape {
     bool full = true;
     std::optional<uint32_t> window;
     uint64_t recurrent_bytes = 0;
+    bool window_stands = false;
 };
 
 StateSpec make_spec(const Shape& shape) {
@@ -34,7 +35,8 @@ StateSpec make_spec(const Shape& shape) {
                                .kv_heads = 1,
                                .key_dim = 2,
                                .value_dim = 2,
-                               .window_tokens = shape.window});
+                               .window_tokens = shape.window,
+                               .window_stands = shape.window_stands});
     }
     return spec;
 }
@@ -72,7 +74,9 @@ void expect_remembers(SequenceState& state, const KvCache& cache, const Tokens& 
     for (size_t g = 0; g < view.blocks.size(); ++g) {
         const auto window = cache.spec().groups[g].window_tokens;
         const uint32_t position = state.position();
-        const uint32_t begin = window && position + 1 > *window ? position + 1 - *window : 0;
+        const uint32_t sliding = window && position + 1 > *window ? position + 1 - *window : 0;
+        const uint32_t begin =
+            cache.spec().groups[g].window_stands ? position / *window * *window : sliding;
         for (uint32_t at = begin; at < position; ++at) {
             const std::byte* const block = view.blocks[g][at / kBlock];
             ASSERT_NE(block, nullptr) << "group " << g << ", position " << at;
@@ -200,6 +204,20 @@ TEST(KvCache, DropsWhatAWindowHasPassed) {
     EXPECT_EQ(worst_case_blocks(cache->spec(), 40, 4), 4u);
 }
 
+// Stretches of 10 tokens, blocks of 4: at 21 nothing before 20 is seen any more.
+TEST(KvCache, DropsEverythingBeforeAWindowThatStands) {
+    const auto cache = make_cache({.full = false, .window = 10, .window_stands = true}, 8);
+    const Tokens tokens = counting(40);
+    auto state = cache->begin({}, tokens, 39);
+    for (const auto& [until, blocks] :
+         {std::pair<uint32_t, uint32_t>{9, 3}, {10, 1}, {19, 3}, {20, 0}, {21, 1}, {30, 1}}) {
+        compute(*state, *cache, tokens, until);
+        state->drop_passed_blocks();
+        expect_remembers(*state, *cache, tokens);
+        EXPECT_EQ(cache->usage().blocks_used(), blocks) << until;
+    }
+}
+
 TEST(KvCache, SaysThatAWindowHasDroppedTheBeginning) {
     const auto cache = make_cache({.full = true, .window = 6}, 8);
     const Tokens tokens = counting(16);
@@ -306,6 +324,7 @@ constexpr Shape kShapes[] = {
     {.full = true, .recurrent_bytes = 8},
     {.full = true, .window = 7, .recurrent_bytes = 8},
     {.full = false, .recurrent_bytes = 8},
+    {.full = true, .window = 6, .window_stands = true},
 };
 INSTANTIATE_TEST_SUITE_P(Shapes, KvCacheRollback, testing::ValuesIn(kShapes));
 

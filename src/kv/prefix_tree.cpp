@@ -21,11 +21,7 @@ PrefixTree::PrefixTree(const StateSpec& spec, uint32_t nodes_max)
 
 uint32_t PrefixTree::first_block_needed(const StateSpec& spec, const AttentionGroup& group,
                                         uint32_t tokens) {
-    // The next query stands at position `tokens` and sees the keys from tokens + 1 - window on.
-    if (!group.window_tokens || tokens + uint64_t{1} <= *group.window_tokens) {
-        return 0;
-    }
-    return (tokens + 1 - *group.window_tokens) / spec.block_tokens;
+    return first_seen(group, tokens) / spec.block_tokens;  // by the next query
 }
 
 bool PrefixTree::windows_are_whole(std::span<PrefixNode* const> path) const {

@@ -11,6 +11,14 @@ constexpr uint64_t kAlignment = 64;
 
 }  // namespace
 
+uint32_t first_seen(const AttentionGroup& group, uint32_t position) {
+    if (!group.window_tokens || position < *group.window_tokens) {
+        return 0;
+    }
+    return group.window_stands ? position - position % *group.window_tokens
+                               : position - *group.window_tokens + 1;
+}
+
 uint64_t layer_block_bytes(const StateSpec& spec, const AttentionGroup& group) {
     const uint64_t element_bytes = spec.kv_dtype == tensor::DType::F32 ? 4 : 2;
     const uint64_t numbers = uint64_t{group.key_dim} + group.value_dim;

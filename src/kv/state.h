@@ -21,7 +21,13 @@ struct AttentionGroup {
     uint32_t key_dim = 0;                   // numbers per head
     uint32_t value_dim = 0;                 // numbers per head; 0: values are part of the keys
     std::optional<uint32_t> window_tokens;  // absent: the whole past
+    // The window does not slide but stands: a query sees the tokens of its own stretch of
+    // window_tokens, from the last multiple of that on.
+    bool window_stands = false;
 };
+
+// The first token of the past that a query of the group at `position` sees.
+uint32_t first_seen(const AttentionGroup& group, uint32_t position);
 
 // All that a sequence remembers, as one model needs it.
 struct StateSpec {

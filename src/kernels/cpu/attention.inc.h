@@ -147,9 +147,10 @@ void score_chunk(const AttentionPart& part, AttentionState& state, size_t chunk,
                        part.block_tokens * Elements::kBytes, rows);
 }
 
-// Turns the scores that vector v sees in the chunk into weights p, in place.
-void weigh_chunk(const AttentionPart& part, AttentionState& state, size_t v, size_t chunk,
-                 size_t begin, size_t end) {
+// Turns the scores that vector v sees in the chunk into weights p, in place. Returns what the sums
+// so far shrink by.
+float weigh_chunk(const AttentionPart& part, AttentionState& state, size_t v, size_t chunk,
+                  size_t begin, size_t end) {
     alignas(64) static constexpr float kIndex[16] = {0, 1, 2,  3,  4,  5,  6,  7,
                                                      8, 9, 10, 11, 12, 13, 14, 15};
     const Lanes index = load(kIndex);
@@ -175,18 +176,12 @@ void weigh_chunk(const AttentionPart& part, AttentionState& state, size_t v, siz
     const float chunk_top = largest_lane(top);
     const float after = chunk_top > before ? chunk_top : before;
     Lanes sum = load(state.sums[v]);
+    float factor = 1.0f;
     if (after != before) {  // else the factor is exp(0) = 1
         const Lanes shrink = exp(set1(before - after));
         sum = mul(sum, shrink);
-        size_t d = 0;
-        for (; d + 16 <= part.value_dim; d += 16) {
-            store(state.out[v] + d, mul(load(state.out[v] + d), shrink));
-        }
-        if (d < part.value_dim) {
-            const size_t n = part.value_dim - d;
-            store_part(state.out[v] + d, n, mul(load_part(state.out[v] + d, n), shrink));
-        }
         state.largest[v] = after;
+        factor = first_lane(shrink);
     }
     for (size_t s = first; s < last; ++s) {
         const Lanes p = visible(s, exp(sub(load(scores + 16 * s), set1(after))), zero());
@@ -194,6 +189,14 @@ void weigh_chunk(const AttentionPart& part, AttentionState& state, size_t v, siz
         sum = add(sum, p);
     }
     store(state.sums[v], sum);
+    return factor;
+}
+
+void shrink_values(float* out, size_t value_dim, float factor) {
+    const Lanes shrink = set1(factor);
+    for_lanes(
+        value_dim, [&](size_t d) { store(out + d, mul(load(out + d), shrink)); },
+        [&](size_t d, size_t n) { store_part(out + d, n, mul(load_part(out + d, n), shrink)); });
 }
 
 // out[v] += p * values for the keys [begin, end) of the chunk and the vectors [first, first + n).
@@ -265,21 +268,29 @@ void add_chunk(const AttentionPart& part, AttentionState& state, size_t chunk) {
     }
 }
 
-void divide_by_sum(const AttentionPart& part, AttentionState& state, size_t v, const float* sink) {
-    float* out = state.out[v];
-    float sum = fold(load(state.sums[v]));
-    Lanes shrink = set1(1.0f);
-    if (sink != nullptr) {
-        const float before = state.largest[v];
-        const float after = *sink > before ? *sink : before;
-        shrink = exp(set1(before - after));
-        alignas(64) float factors[16];
-        store(factors, shrink);
-        const float kept = sum * factors[0];
-        store(factors, exp(set1(*sink - after)));
-        sum = kept + factors[0];
+// What vector v's values are multiplied with, and then divided by, at the end.
+struct LastFactors {
+    float shrink = 1.0f;
+    float divisor;
+};
+
+LastFactors last_factors(const AttentionPart& part, const AttentionState& state, size_t v) {
+    const float sum = fold(load(state.sums[v]));
+    if (part.sinks == nullptr) {
+        return {1.0f, sum};
     }
-    const Lanes divisor = set1(sum);
+    const float sink = part.sinks[v % part.group];
+    const float before = state.largest[v];
+    const float after = sink > before ? sink : before;
+    const float shrink = first_lane(exp(set1(before - after)));
+    return {shrink, sum * shrink + first_lane(exp(set1(sink - after)))};
+}
+
+void divide_by_sum(const AttentionPart& part, AttentionState& state, size_t v) {
+    float* out = state.out[v];
+    const LastFactors last = last_factors(part, state, v);
+    const Lanes shrink = set1(last.shrink);
+    const Lanes divisor = set1(last.divisor);
     for_lanes(
         part.value_dim, [&](size_t d) { store(out + d, div(mul(load(out + d), shrink), divisor)); },
         [&](size_t d, size_t n) {
@@ -287,9 +298,8 @@ void divide_by_sum(const AttentionPart& part, AttentionState& state, size_t v, c
         });
 }
 
-template <typename Elements>
-void attend(const AttentionPart& part) {
-    AttentionState state;
+// No chunk has been seen.
+void begin_vectors(const AttentionPart& part, AttentionState& state) {
     state.vectors = part.tokens * part.group;
     for (size_t v = 0; v < state.vectors; ++v) {
         const size_t t = v / part.group;
@@ -300,6 +310,14 @@ void attend(const AttentionPart& part) {
         state.out[v] = part.out + t * part.out_stride + g * part.value_dim;
         state.begin[v] = part.key_begins[t];
         state.end[v] = part.key_ends[t];
+    }
+}
+
+template <typename Elements>
+void attend(const AttentionPart& part) {
+    AttentionState state;
+    begin_vectors(part, state);
+    for (size_t v = 0; v < state.vectors; ++v) {
         for (size_t d = 0; d < part.value_dim; ++d) {
             state.out[v][d] = 0.0f;
         }
@@ -312,15 +330,15 @@ void attend(const AttentionPart& part) {
         for (size_t v = 0; v < state.vectors; ++v) {
             const size_t from = higher(chunk, state.begin[v]);
             const size_t to = lower(chunk + kAttentionChunk, state.end[v]);
-            if (from < to) {
-                weigh_chunk(part, state, v, chunk, from, to);
+            const float shrink = from < to ? weigh_chunk(part, state, v, chunk, from, to) : 1.0f;
+            if (shrink != 1.0f) {
+                shrink_values(state.out[v], part.value_dim, shrink);
             }
         }
         add_chunk<Elements>(part, state, chunk);
     }
     for (size_t v = 0; v < state.vectors; ++v) {
-        divide_by_sum(part, state, v,
-                      part.sinks == nullptr ? nullptr : part.sinks + v % part.group);
+        divide_by_sum(part, state, v);
     }
 }
 

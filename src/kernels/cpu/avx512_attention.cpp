@@ -13,12 +13,13 @@
 #include "kernels/cpu/lanes_avx512.h"
 #include "kernels/cpu/lanes.inc.h"
 #include "kernels/cpu/attention.inc.h"
+#include "kernels/cpu/latent_attention.inc.h"
 // clang-format on
 
 namespace weir::kernels::avx512 {
 
 void attention(const AttentionPart& part) {
-    part.half ? attend<F16Elements>(part) : attend<F32Elements>(part);
+    part.half ? attend_any<F16Elements>(part) : attend_any<F32Elements>(part);
 }
 
 }  // namespace weir::kernels::avx512

@@ -27,7 +27,9 @@ void set_rows(KernelSet& set) {
     set.rms_norm = rms_norm;
     set.add = add;
     set.scale = scale;
+    set.add_scaled = add_scaled;
     set.silu_mul = silu_mul;
+    set.swiglu_clamped = swiglu_clamped;
     set.gelu_tanh_mul = gelu_tanh_mul;
     set.rope_adjacent = rope_adjacent;
     set.rope_halves = rope_halves;

@@ -39,6 +39,12 @@ inline void for_lanes(size_t count, const Full& full, const Part& part) {
     }
 }
 
+inline float first_lane(Lanes x) {
+    alignas(64) float lanes[16];
+    store(lanes, x);
+    return lanes[0];
+}
+
 inline size_t lower(size_t a, size_t b) {
     return a < b ? a : b;
 }

@@ -102,6 +102,15 @@ void scale(float factor, size_t count, float* x) {
         [&](size_t i, size_t n) { store_part(x + i, n, mul(load_part(x + i, n), f)); });
 }
 
+void add_scaled(float factor, const float* x, size_t count, float* out) {
+    const Lanes f = set1(factor);
+    for_lanes(
+        count, [&](size_t i) { store(out + i, fma(f, load(x + i), load(out + i))); },
+        [&](size_t i, size_t n) {
+            store_part(out + i, n, fma(f, load_part(x + i, n), load_part(out + i, n)));
+        });
+}
+
 inline Lanes negated(Lanes x) {
     return mul(x, set1(-1.0f));
 }
@@ -115,6 +124,29 @@ void silu_mul(const float* gate, const float* up, size_t count, float* out) {
         count, [&](size_t i) { store(out + i, silu_mul(load(gate + i), load(up + i))); },
         [&](size_t i, size_t n) {
             store_part(out + i, n, silu_mul(load_part(gate + i, n), load_part(up + i, n)));
+        });
+}
+
+inline Lanes swiglu_clamped(Lanes gate, Lanes up, float limit, float alpha) {
+    const Lanes most = set1(limit);
+    const Lanes least = set1(-limit);
+    const Lanes g = where_less(most, gate, most, gate);
+    const Lanes below = where_less(most, up, most, up);
+    const Lanes u = where_less(below, least, least, below);
+    const Lanes one = set1(1.0f);
+    return mul(div(g, add(one, exp(mul(g, set1(-alpha))))), add(u, one));
+}
+
+void swiglu_clamped(const float* gate, const float* up, size_t count, float limit, float alpha,
+                    float* out) {
+    for_lanes(
+        count,
+        [&](size_t i) {
+            store(out + i, swiglu_clamped(load(gate + i), load(up + i), limit, alpha));
+        },
+        [&](size_t i, size_t n) {
+            store_part(out + i, n,
+                       swiglu_clamped(load_part(gate + i, n), load_part(up + i, n), limit, alpha));
         });
 }
 

@@ -30,6 +30,9 @@ float key(const AttentionPart& part, size_t token, size_t d) {
 }
 
 float value(const AttentionPart& part, size_t token, size_t d) {
+    if (part.values_in_keys) {
+        return key(part, token, d);
+    }
     const std::byte* head = part.blocks[token / part.block_tokens] + part.head_offset;
     return element(
         part, head,

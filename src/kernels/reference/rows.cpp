@@ -135,9 +135,26 @@ void scale(float factor, size_t count, float* x) {
     }
 }
 
+void add_scaled(float factor, const float* x, size_t count, float* out) {
+    for (size_t i = 0; i < count; ++i) {
+        out[i] = std::fma(factor, x[i], out[i]);
+    }
+}
+
 void silu_mul(const float* gate, const float* up, size_t count, float* out) {
     for (size_t i = 0; i < count; ++i) {
         out[i] = gate[i] / (1.0f + exp(-gate[i])) * up[i];
+    }
+}
+
+void swiglu_clamped(const float* gate, const float* up, size_t count, float limit, float alpha,
+                    float* out) {
+    for (size_t i = 0; i < count; ++i) {
+        // Comparisons with a NaN are false, so that it stays one.
+        const float g = limit < gate[i] ? limit : gate[i];
+        const float below = limit < up[i] ? limit : up[i];
+        const float u = below < -limit ? -limit : below;
+        out[i] = g / (1.0f + exp(g * -alpha)) * (u + 1.0f);
     }
 }
 

@@ -16,7 +16,10 @@ void quantize_q8k(const float* x, size_t columns, int8_t* values, float* scales,
 void rms_norm(const float* x, const float* weight, size_t count, float epsilon, float* out);
 void add(const float* a, const float* b, size_t count, float* out);
 void scale(float factor, size_t count, float* x);
+void add_scaled(float factor, const float* x, size_t count, float* out);
 void silu_mul(const float* gate, const float* up, size_t count, float* out);
+void swiglu_clamped(const float* gate, const float* up, size_t count, float limit, float alpha,
+                    float* out);
 void gelu_tanh_mul(const float* gate, const float* up, size_t count, float* out);
 void rope_adjacent(const float* cosines, const float* sines, size_t half, float* x);
 void rope_halves(const float* cosines, const float* sines, size_t half, float* x);
