@@ -78,6 +78,24 @@ struct AttentionPart {
     size_t out_stride;
 };
 
+// Some columns of one value head's state through the tokens of one slice; recurrent.h has the rule.
+struct DeltaPart {
+    size_t tokens;
+    size_t key_dim;
+    size_t columns;
+    const float* q;  // [tokens, key_dim], `stride` floats from token to token
+    const float* k;  // likewise
+    const float* v;  // [tokens, columns], likewise
+    size_t stride;
+    const float* decay;  // one number a token, `gate_stride` floats apart
+    const float* beta;   // likewise
+    size_t gate_stride;
+    float* state;  // [key_dim, columns], `state_stride` floats from row to row
+    size_t state_stride;
+    float* out;  // [tokens, columns]
+    size_t out_stride;
+};
+
 // Attention takes keys in chunks that begin at multiples of this; attention.h has the order of
 // sums. Another number gives other bits.
 inline constexpr size_t kAttentionChunk = 64;  // tokens
@@ -116,6 +134,12 @@ struct KernelSet {
     void (*exp_scaled)(const float* x, size_t count, float factor, float largest, float divisor,
                        float* out);
     void (*f16_from_f32)(const float* x, size_t count, uint16_t* out);
+
+    // out[c] = silu(sum over i of inputs[i][c] * weight[i * weight_stride + c])
+    void (*convolution_silu)(const float* const* inputs, const float* weight, size_t weight_stride,
+                             size_t taps, size_t count, float* out);
+    void (*delta_rule)(const DeltaPart&);
+    void (*sigmoid_mul)(const float* gate, const float* x, size_t count, float* out);
 };
 
 // The longest value that may be part of a key.

@@ -69,6 +69,13 @@ void silu_mul(const Compute& compute, const float* gate, const float* up, size_t
     });
 }
 
+void sigmoid_mul(const Compute& compute, const float* gate, const float* x, size_t count,
+                 float* out) {
+    for_elements(compute, count, [&](size_t begin, size_t end) {
+        compute.kernels.sigmoid_mul(gate + begin, x + begin, end - begin, out + begin);
+    });
+}
+
 void gelu_tanh_mul(const Compute& compute, const float* gate, const float* up, size_t count,
                    float* out) {
     for_elements(compute, count, [&](size_t begin, size_t end) {

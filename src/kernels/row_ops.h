@@ -50,6 +50,10 @@ struct WeightedRow {
 void add_weighted_rows(const Compute& compute, std::span<const WeightedRow> terms, const float* x,
                        size_t columns, float* sums);
 
+// out[i] = x[i] / (1 + exp(-gate[i]))
+void sigmoid_mul(const Compute& compute, const float* gate, const float* x, size_t count,
+                 float* out);
+
 // out[i] = gelu_tanh(gate[i]) * up[i], gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715
 // x^3)))
 void gelu_tanh_mul(const Compute& compute, const float* gate, const float* up, size_t count,

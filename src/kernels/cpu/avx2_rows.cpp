@@ -13,6 +13,7 @@
 #include "kernels/cpu/lanes_avx2.h"
 #include "kernels/cpu/lanes.inc.h"
 #include "kernels/cpu/rows.inc.h"
+#include "kernels/cpu/recurrent.inc.h"
 #include "kernels/cpu/float_matmul.inc.h"
 // clang-format on
 
@@ -37,6 +38,9 @@ void set_rows(KernelSet& set) {
     set.exp_sum = exp_sum;
     set.exp_scaled = exp_scaled;
     set.f16_from_f32 = f16_from_f32;
+    set.convolution_silu = convolution_silu;
+    set.delta_rule = delta_rule;
+    set.sigmoid_mul = sigmoid_mul;
 }
 
 }  // namespace weir::kernels::avx2

@@ -29,6 +29,9 @@ const KernelSet& reference_kernels() {
         .exp_sum = reference::exp_sum,
         .exp_scaled = reference::exp_scaled,
         .f16_from_f32 = reference::f16_from_f32,
+        .convolution_silu = reference::convolution_silu,
+        .delta_rule = reference::delta_rule,
+        .sigmoid_mul = reference::sigmoid_mul,
     };
     return kSet;
 }

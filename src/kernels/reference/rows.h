@@ -29,6 +29,11 @@ void exp_scaled(const float* x, size_t count, float factor, float largest_value,
                 float* out);
 void f16_from_f32(const float* x, size_t count, uint16_t* out);
 
+void convolution_silu(const float* const* inputs, const float* weight, size_t weight_stride,
+                      size_t taps, size_t count, float* out);
+void delta_rule(const DeltaPart& part);
+void sigmoid_mul(const float* gate, const float* x, size_t count, float* out);
+
 void matmul_f32(const MatmulPart& part);
 void matmul_f16(const MatmulPart& part);
 void matmul_bf16(const MatmulPart& part);
