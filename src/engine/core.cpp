@@ -210,23 +210,6 @@ void Core::finish_cancelled() {
     }
 }
 
-// Where the sequence must stop for its recurrent state to be kept: at multiples of
-// checkpoint_tokens, and at the last block end before the token whose logits are wanted.
-uint32_t Core::slice_max(const Sequence& sequence, uint32_t position) const {
-    const kv::StateSpec& spec = kv_->spec();
-    if (spec.recurrent_bytes == 0) {
-        return UINT32_MAX;
-    }
-    const uint32_t every =
-        std::max(config_.checkpoint_tokens / spec.block_tokens, 1u) * spec.block_tokens;
-    uint64_t stop = (uint64_t{position} / every + 1) * every;
-    const uint32_t last_end = (sequence.known() - 1) / spec.block_tokens * spec.block_tokens;
-    if (last_end > position) {
-        stop = std::min<uint64_t>(stop, last_end);
-    }
-    return static_cast<uint32_t>(stop - position);
-}
-
 RunningSequence Core::describe_running(const Sequence& sequence, bool memory_is_tight) const {
     const kv::SequenceState& state = *sequence.state;
     return {.id = sequence.id,
@@ -234,7 +217,6 @@ RunningSequence Core::describe_running(const Sequence& sequence, bool memory_is_
             .known = sequence.known(),
             .answering = sequence.answered() > 0,
             .covered = state.covered(),
-            .slice_max = slice_max(sequence, state.position()),
             .all_logits = sequence.reads_prompt_logits,
             .preemptions = sequence.preemptions,
             .reclaimable_blocks = memory_is_tight ? state.reclaimable_blocks() : 0};
@@ -247,7 +229,6 @@ WaitingSequence Core::describe_waiting(const Sequence& sequence) const {
             .known = sequence.known(),
             .cached = probe.tokens,
             .evictable_blocks = probe.evictable_blocks,
-            .slice_max = slice_max(sequence, probe.tokens),
             .all_logits = sequence.reads_prompt_logits};
 }
 
@@ -318,7 +299,7 @@ void Core::give_back(Sequence& sequence) {
     if (sequence.state->position() == sequence.known()) {
         WEIR_BUG("a sequence without a next token was preempted");
     }
-    publish(sequence);
+    sequence.state->publish(sequence.tokens);
     sequence.computed_once = sequence.state->position();
     sequence.state.reset();
     sequence.prompt_logprobs.clear();
@@ -409,6 +390,43 @@ void Core::apply(const BatchPlan& plan) {
     }
 }
 
+// Where the recurrent state is kept while the sequence is computed up to `end`. For good: where
+// prompts have met before; at the last end of a block whose next token is still the prompt's, and
+// one block earlier, since templates write the end of a prompt anew once there is an answer; and
+// ever farther apart on the way there. Else only the newest, for the next turn or for itself after
+// a preemption.
+std::vector<kv::SequenceState::Checkpoint> Core::checkpoints(const Sequence& sequence,
+                                                             uint32_t end) const {
+    using Keep = kv::SequenceState::Keep;
+    std::vector<kv::SequenceState::Checkpoint> found;
+    if (kv_->spec().recurrent_bytes == 0) {
+        return found;
+    }
+    const uint32_t block = kv_->spec().block_tokens;
+    const uint32_t begin = sequence.state->position();
+    const auto add = [&](uint64_t position, Keep keep) {
+        if (position > begin && position <= end) {
+            found.push_back({static_cast<uint32_t>(position), keep});
+        }
+    };
+    const uint32_t prompt_end = (sequence.prompt_tokens - 1) / block * block;
+    add(sequence.state->seen_tokens(), Keep::Durable);
+    add(prompt_end, Keep::Durable);
+    add(prompt_end - std::min(prompt_end, block), Keep::Durable);
+    const uint32_t every = std::max(config_.checkpoint_tokens / block, 1u) * block;
+    for (uint64_t position = every; position <= end; position *= 2) {
+        add(position, Keep::Durable);
+    }
+    add(end / block * block, Keep::Rolling);
+    std::stable_sort(found.begin(), found.end(),
+                     [](const auto& a, const auto& b) { return a.position < b.position; });
+    const auto same = [](const auto& a, const auto& b) {
+        return a.position == b.position;  // of which the first is Durable, if one is
+    };
+    found.erase(std::unique(found.begin(), found.end(), same), found.end());
+    return found;
+}
+
 std::vector<Core::Slice> Core::assemble(const BatchPlan& plan) {
     std::vector<Slice> slices;
     for (const PlannedSlice& planned : plan.slices) {
@@ -425,6 +443,7 @@ std::vector<Core::Slice> Core::assemble(const BatchPlan& plan) {
                  make_error(ErrorCode::ResourceExhausted, "the KV cache is full"));
             return {};  // others may have gone with the request: plan anew
         }
+        state.plan_checkpoints(checkpoints(*sequence, state.position() + tokens));
         auto wanted = model::LogitsWanted::None;
         if (sequence->reads_prompt_logits) {
             wanted = model::LogitsWanted::All;

@@ -94,7 +94,8 @@ class Core {
     RunningSequence describe_running(const Sequence& sequence, bool memory_is_tight) const;
     WaitingSequence describe_waiting(const Sequence& sequence) const;
     std::vector<WaitingSequence> describe_line(size_t length) const;
-    uint32_t slice_max(const Sequence& sequence, uint32_t position) const;
+    std::vector<kv::SequenceState::Checkpoint> checkpoints(const Sequence& sequence,
+                                                           uint32_t end) const;
     void apply(const BatchPlan& plan);
     void preempt(Sequence& sequence);
     void begin(Sequence& sequence);
@@ -106,7 +107,6 @@ class Core {
     void record_slice(const Slice& slice, Reading reading);
     Result<void> record_token(Sequence& sequence, const SampledToken& sampled);
     void note_token_times(Sequence& sequence);
-    void publish(Sequence& sequence);
     void finish(Sequence& sequence, chat::FinishReason reason);
     void fail(const std::shared_ptr<Request>& request, const Error& error);
     kv::PrefixKey prefix_key(const Request& request) const;

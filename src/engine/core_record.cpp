@@ -86,7 +86,7 @@ void Core::record_slice(const Slice& slice, Reading reading) {
     Sequence& sequence = *slice.sequence;
     const std::shared_ptr<Request> request = sequence.request;
     sequence.state->advance(slice.tokens);
-    publish(sequence);
+    sequence.state->publish(sequence.tokens);
     sequence.state->drop_passed_blocks();
     if (!reading.done) {
         if (reading.done.error().code == ErrorCode::Internal) {
@@ -149,18 +149,6 @@ void Core::note_token_times(Sequence& sequence) {
         metrics_.inter_token.observe(seconds_between(sequence.last_token, now));
     }
     sequence.last_token = now;
-}
-
-// Whole blocks go into the tree as soon as they are full. A recurrent state is kept for good where
-// prompts are likely to meet again, else only the newest of each sequence.
-void Core::publish(Sequence& sequence) {
-    const uint32_t block_tokens = kv_->spec().block_tokens;
-    const uint32_t position = sequence.state->position();
-    const uint32_t prompt_end = (sequence.prompt_tokens - 1) / block_tokens * block_tokens;
-    const bool is_durable =
-        position == prompt_end || position % std::max(config_.checkpoint_tokens, 1u) == 0;
-    sequence.state->publish(sequence.tokens, is_durable ? kv::SequenceState::Checkpoint::Durable
-                                                        : kv::SequenceState::Checkpoint::Rolling);
 }
 
 void Core::finish(Sequence& sequence, chat::FinishReason reason) {

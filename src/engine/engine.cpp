@@ -20,18 +20,25 @@ namespace {
 constexpr uint64_t kCheckpointShare = 4;
 constexpr uint32_t kCheckpointsPerSequence = 4;
 
-Result<kv::KvLimits> divide_memory(const kv::StateSpec& spec, uint32_t sequences_max,
-                                   uint64_t kv_bytes) {
+uint64_t default_slots(uint64_t slot_bytes, uint32_t sequences_max, uint64_t kv_bytes) {
+    const uint64_t checkpoints =
+        std::min<uint64_t>(kv_bytes / kCheckpointShare / slot_bytes,
+                           uint64_t{kCheckpointsPerSequence} * sequences_max);
+    return sequences_max + checkpoints;
+}
+
+Result<kv::KvLimits> divide_memory(const kv::StateSpec& spec, const EngineConfig& config,
+                                   uint32_t sequences_max) {
     kv::KvLimits limits;
-    uint64_t left = kv_bytes;
+    uint64_t left = config.kv_bytes;
     if (spec.recurrent_bytes > 0) {
         WEIR_TRY_ASSIGN(const uint64_t slot, kv::reserved_bytes(spec, {.recurrent_slots = 1}));
-        const uint64_t checkpoints = std::min<uint64_t>(
-            kv_bytes / kCheckpointShare / slot, uint64_t{kCheckpointsPerSequence} * sequences_max);
-        const uint64_t slots = sequences_max + checkpoints;
+        const uint64_t slots = config.recurrent_slots == 0
+                                   ? default_slots(slot, sequences_max, config.kv_bytes)
+                                   : config.recurrent_slots;
         if (slots > left / slot) {
-            return invalid_argument("kv_bytes", "{} bytes do not hold the state of {} sequences",
-                                    kv_bytes, sequences_max);
+            return invalid_argument("kv_bytes", "{} bytes do not hold {} recurrent states of {}",
+                                    config.kv_bytes, slots, slot);
         }
         limits.recurrent_slots = static_cast<uint32_t>(slots);
         left -= slots * slot;
@@ -67,7 +74,7 @@ Result<MemoryPlan> plan_memory(const model::ModelInfo& info, const kv::StateSpec
     const SchedulerConfig limits = scheduler_config(config, spec, model_batch_tokens_max);
     WEIR_TRY(limits.validate());
     MemoryPlan plan;
-    WEIR_TRY_ASSIGN(plan.limits, divide_memory(spec, limits.sequences_max, config.kv_bytes));
+    WEIR_TRY_ASSIGN(plan.limits, divide_memory(spec, config, limits.sequences_max));
     WEIR_TRY_ASSIGN(plan.kv_bytes, kv::reserved_bytes(spec, plan.limits));
     const auto logits =
         checked_mul(uint64_t{limits.logit_rows_max} * sizeof(float), info.vocabulary);

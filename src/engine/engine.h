@@ -38,11 +38,14 @@ struct EngineConfig {
     uint32_t prompt_logit_rows = 32;
     uint32_t waiting_max = 1024;  // sequences (choices) in the engine that do not run yet
     std::chrono::milliseconds queue_wait_max{60'000};  // then the client gets 503
-    // Recurrent models: how often the state is kept while a prompt is read.
+    // Recurrent models: after how many tokens of a long text the state is kept for the first time,
+    // then after twice as many, and so on.
     uint32_t checkpoint_tokens = 512;
-    uint32_t token_ids_end = 0;  // the tokenizer's size; 0: the model's vocabulary
-    std::string model_key;       // names weights and adapter in the prefix cache
-    uint32_t threads = 1;        // that sample side by side, where there is a pool
+    // Recurrent models: copies of the state, of running sequences and kept ones; part of kv_bytes.
+    uint32_t recurrent_slots = 0;  // 0: a share of kv_bytes
+    uint32_t token_ids_end = 0;    // the tokenizer's size; 0: the model's vocabulary
+    std::string model_key;         // names weights and adapter in the prefix cache
+    uint32_t threads = 1;          // that sample side by side, where there is a pool
 };
 
 // What `weir show` prints before loading, exactly.

@@ -41,6 +41,9 @@ EngineMetrics::EngineMetrics(metrics::Registry& r)
       not_reused_window_passed(
           r.counter("weir:prefix_tokens_not_reused", "", {{"reason", "window_passed"}})),
       evicted_blocks(r.counter("weir:prefix_blocks_evicted", "Cached blocks given up for room.")),
+      evicted_checkpoints(
+          r.counter("weir:prefix_checkpoints_evicted", "Recurrent states given up for room.")),
+      checkpoints(r.gauge("weir:prefix_checkpoints", "Recurrent states that can be given back.")),
       preemptions(r.counter("vllm:num_preemptions", "Sequences preempted.")),
       prompt_tokens(r.counter("vllm:prompt_tokens", "Prompt tokens of accepted requests.")),
       generation_tokens(r.counter("vllm:generation_tokens", "Tokens generated.")),
@@ -89,6 +92,8 @@ void EngineMetrics::update(const kv::KvUsage& usage, const kv::PrefixStats& stat
     not_reused_no_checkpoint.set(stats.no_checkpoint_tokens);
     not_reused_window_passed.set(stats.window_passed_tokens);
     evicted_blocks.set(stats.evicted_blocks);
+    evicted_checkpoints.set(stats.evicted_checkpoints);
+    checkpoints.set(static_cast<double>(usage.recurrent_evictable));
 }
 
 metrics::Counter& EngineMetrics::finished(chat::FinishReason reason) {

@@ -30,6 +30,8 @@ struct EngineMetrics {
     metrics::Counter& not_reused_no_checkpoint;
     metrics::Counter& not_reused_window_passed;
     metrics::Counter& evicted_blocks;
+    metrics::Counter& evicted_checkpoints;
+    metrics::Gauge& checkpoints;
     metrics::Counter& preemptions;
     metrics::Counter& prompt_tokens;
     metrics::Counter& generation_tokens;

@@ -40,6 +40,13 @@ text::VocabSpec spec_of(const model::TokenizerMetadata& from) {
 
 constexpr uint64_t kCacheBytesDefault = uint64_t{64} << 20;
 
+// Of recurrent states, which are tens of megabytes each in large models. A conversation needs one
+// while it runs, and to be taken up again one at the end of its last prompt, one a block earlier
+// and one at the end of the answer.
+constexpr uint64_t kRecurrentBytesDefault = uint64_t{1} << 30;
+constexpr uint32_t kSlotsPerSequence = 4;
+constexpr uint32_t kRecurrentSequencesMin = 2;
+
 model::LoadOptions load_options(const LocalModelOptions& options) {
     return {.batch_tokens_max = options.batch_tokens_max,
             .context_tokens = options.context_tokens.value_or(LocalModel::kContextDefault)};
@@ -53,10 +60,25 @@ uint64_t default_cache_tokens(const model::MemoryPlan& plan, uint64_t context,
     return std::clamp(fits, 2 * context, std::max(2u, sequences_max) * context);
 }
 
-// Room for cache_tokens in every group's blocks; every sequence may waste one block a group.
+// As many sequences together as there is room for their states.
+Result<void> plan_recurrent(const kv::StateSpec& spec, EngineConfig& config) {
+    if (spec.recurrent_bytes == 0) {
+        return {};
+    }
+    WEIR_TRY_ASSIGN(const uint64_t slot, kv::reserved_bytes(spec, {.recurrent_slots = 1}));
+    config.sequences_max = static_cast<uint32_t>(
+        std::clamp<uint64_t>(kRecurrentBytesDefault / slot / kSlotsPerSequence,
+                             kRecurrentSequencesMin, config.sequences_max));
+    config.recurrent_slots = kSlotsPerSequence * config.sequences_max;
+    return {};
+}
+
+// Room for cache_tokens in every group's blocks, of which every sequence may waste one a group; and
+// for the recurrent states.
 Result<EngineConfig> engine_config(const model::MemoryPlan& plan,
                                    const LocalModelOptions& options) {
     EngineConfig config;
+    WEIR_TRY(plan_recurrent(plan.state, config));
     const uint32_t context = std::min(plan.info.context_tokens,
                                       options.context_tokens.value_or(LocalModel::kContextDefault));
     const uint64_t wanted =
@@ -66,11 +88,14 @@ Result<EngineConfig> engine_config(const model::MemoryPlan& plan,
         (tokens + plan.state.block_tokens - 1) / plan.state.block_tokens + config.sequences_max;
     const auto bytes =
         checked_mul(blocks * plan.state.groups.size(), kv::pool_block_bytes(plan.state));
-    if (!bytes) {
+    WEIR_TRY_ASSIGN(const uint64_t recurrent,
+                    kv::reserved_bytes(plan.state, {.recurrent_slots = config.recurrent_slots}));
+    const auto all = bytes ? checked_add(*bytes, recurrent) : std::nullopt;
+    if (!all) {
         return invalid_argument("cache_tokens", "{} tokens do not fit any memory", tokens);
     }
     config.context_tokens = context;
-    config.kv_bytes = *bytes;
+    config.kv_bytes = *all;
     config.model_key = plan.info.name;
     config.threads = ComputeDevice::threads_for(options.threads);
     return config;

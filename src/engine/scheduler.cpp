@@ -147,10 +147,9 @@ class Planner {
         return std::max(low, std::min(cap, owed));
     }
 
-    // The slice's length as far as checkpoints, logits and the budget go.
-    uint32_t slice_length(uint32_t position, uint32_t known, uint32_t slice_max,
-                          bool all_logits) const {
-        uint32_t wanted = std::min(known - position, slice_max);
+    // The slice's length as far as logits and the budget go.
+    uint32_t slice_length(uint32_t position, uint32_t known, bool all_logits) const {
+        uint32_t wanted = known - position;
         if (all_logits) {
             wanted = std::min(wanted, prompt_rows_);
         }
@@ -176,7 +175,7 @@ class Planner {
 
     void plan_prompt(size_t index) {
         const RunningSequence& one = input_.running[index];
-        uint32_t tokens = slice_length(one.computed, one.known, one.slice_max, one.all_logits);
+        uint32_t tokens = slice_length(one.computed, one.known, one.all_logits);
         if (tokens == 0) {
             return;
         }
@@ -267,7 +266,7 @@ class Planner {
             if (!fits && running > 0) {
                 return;  // nobody passes the first in line
             }
-            uint32_t tokens = slice_length(one.cached, one.known, one.slice_max, one.all_logits);
+            uint32_t tokens = slice_length(one.cached, one.known, one.all_logits);
             while (tokens > 0 &&
                    one.evictable_blocks + blocks_for(begun, one.cached + tokens) > available_) {
                 --tokens;  // only where it is alone and does not fit as a whole

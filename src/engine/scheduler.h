@@ -48,12 +48,11 @@ struct SchedulerConfig {
 // A sequence that runs: it holds blocks.
 struct RunningSequence {
     SequenceId id{};
-    uint32_t computed = 0;            // tokens whose state is there
-    uint32_t known = 0;               // tokens to compute: the prompt and what was said so far
-    bool answering = false;           // has said something: an unfinished rest is a resumption
-    uint32_t covered = 0;             // tokens that its blocks have room for
-    uint32_t slice_max = UINT32_MAX;  // of tokens, where it must stop for a checkpoint
-    bool all_logits = false;          // one row for every token, not only for the last
+    uint32_t computed = 0;    // tokens whose state is there
+    uint32_t known = 0;       // tokens to compute: the prompt and what was said so far
+    bool answering = false;   // has said something: an unfinished rest is a resumption
+    uint32_t covered = 0;     // tokens that its blocks have room for
+    bool all_logits = false;  // one row for every token, not only for the last
     uint32_t preemptions = 0;
     uint32_t reclaimable_blocks = 0;  // available again if it is preempted
 };
@@ -64,7 +63,6 @@ struct WaitingSequence {
     uint32_t known = 0;
     uint32_t cached = 0;            // tokens that the prefix tree would give it
     uint32_t evictable_blocks = 0;  // of the cached blocks: counted as available so far
-    uint32_t slice_max = UINT32_MAX;
     bool all_logits = false;
 };
 

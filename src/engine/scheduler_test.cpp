@@ -140,9 +140,11 @@ TEST(Scheduler, WhoWaitsForRowsHoldsUpNobody) {
 // 1600 tokens are 100 blocks of the full group, but never more than 9 of one that sees 64 tokens in
 // slices of 64: two such prompts fit 230 blocks.
 TEST(Scheduler, WindowedGroupsAreCountedWithWhatTheyHoldAtOnce) {
-    SchedulerConfig config{.batch_tokens_max = 64, .groups = 2, .windows = {64}};
-    const std::vector<WaitingSequence> waiting = {{.id = id(1), .known = 1600, .slice_max = 32},
-                                                  {.id = id(2), .known = 1600, .slice_max = 32}};
+    SchedulerConfig config{
+        .batch_tokens_max = 64, .logit_rows_max = 64 + 32, .groups = 2, .windows = {64}};
+    // Rows of logits for 32 tokens, so that the first leaves the second 32 of the step.
+    const std::vector<WaitingSequence> waiting = {{.id = id(1), .known = 1600, .all_logits = true},
+                                                  {.id = id(2), .known = 1600}};
     const SchedulerInput input{.waiting = waiting, .blocks_available = 230};
     EXPECT_THAT(Scheduler(config).plan(input).admitted, ElementsAre(id(1), id(2)));
     config.windows.clear();
@@ -151,7 +153,7 @@ TEST(Scheduler, WindowedGroupsAreCountedWithWhatTheyHoldAtOnce) {
     // The same for one that runs: its window group has passed most of what it has.
     config.windows = {64};
     const std::vector<RunningSequence> running = {
-        {.id = id(1), .computed = 800, .known = 1600, .covered = 800, .slice_max = 32}};
+        {.id = id(1), .computed = 800, .known = 1600, .covered = 800, .all_logits = true}};
     // It takes 2 a group now, then 48 of the full group and 9 - 4 of the other, and 2 to spare; the
     // new one 2, and 2 to spare.
     const std::vector<WaitingSequence> small = {{.id = id(2), .known = 7}};

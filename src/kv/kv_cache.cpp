@@ -101,6 +101,7 @@ std::optional<SequenceState> KvCache::begin(const PrefixKey& key, std::span<cons
     stats.window_passed_tokens += match.window_passed_tokens;
     SequenceState state(*this, key, std::move(recurrent));
     state.restore(match.path);
+    state.seen_tokens_ = match.seen_tokens;
     return state;
 }
 

@@ -47,11 +47,21 @@ Tokens counting(uint32_t count, TokenId first = 0) {
     return tokens;
 }
 
+using Keep = SequenceState::Keep;
+
 // Stands in for a model: a block's first word is the sum of its tokens, the recurrent state is a
-// number that depends on every token and on their order.
-void compute(SequenceState& state, const KvCache& cache, const Tokens& tokens, uint32_t until) {
+// number that depends on every token and on their order. With `keep`, a checkpoint is made at the
+// last end of a block, wherever the pass ends.
+void compute(SequenceState& state, const KvCache& cache, const Tokens& tokens, uint32_t until,
+             std::optional<Keep> keep = Keep::Durable) {
     ASSERT_TRUE(state.reserve(until));
+    std::vector<SequenceState::Checkpoint> checkpoints;
+    if (const uint32_t last = until / kBlock * kBlock; keep && last > state.position()) {
+        checkpoints.push_back({last, *keep});
+    }
+    state.plan_checkpoints(checkpoints);
     const SequenceView view = state.view();
+    size_t copied = 0;
     for (uint32_t at = state.position(); at < until; ++at) {
         for (const auto& group : view.blocks) {
             std::byte* const block = group[at / kBlock];
@@ -63,8 +73,12 @@ void compute(SequenceState& state, const KvCache& cache, const Tokens& tokens, u
             std::memcpy(&number, view.recurrent, sizeof(number));
             number = number * 31 + tokens[at] + 1;
             std::memcpy(view.recurrent, &number, sizeof(number));
+            if (copied < view.copies.size() && view.copies[copied].position == at + 1) {
+                std::memcpy(view.copies[copied++].to, &number, sizeof(number));
+            }
         }
     }
+    ASSERT_EQ(copied, view.copies.size());
     state.advance(until - state.position());
 }
 
@@ -243,16 +257,52 @@ TEST(KvCache, ARecurrentModelResumesOnlyWhereItsStateWasKept) {
     const Tokens tokens = counting(20);
     {
         auto state = cache->begin({}, tokens, 19);
-        compute(*state, *cache, tokens, 8);
+        compute(*state, *cache, tokens, 10);  // past the checkpoint at 8
         state->publish(tokens);
-        compute(*state, *cache, tokens, 18);
-        state->publish(tokens);  // not the end of a block: nothing to resume from
+        compute(*state, *cache, tokens, 18, std::nullopt);
+        state->publish(tokens);  // keys and values only: nothing to resume from
     }
     auto again = cache->begin({}, tokens, 19);
     EXPECT_EQ(again->position(), 8u);
+    EXPECT_EQ(again->seen_tokens(), 16u);
     expect_remembers(*again, *cache, tokens);
     EXPECT_EQ(cache->begin({}, counting(5), 4)->position(), 0u);
-    EXPECT_EQ(cache->stats().no_checkpoint_tokens, 4u);
+    EXPECT_EQ(cache->stats().no_checkpoint_tokens, 8u + 4u);
+}
+
+TEST(KvCache, CheckpointsOfAPassThatFailedAreGivenBack) {
+    const auto cache = make_cache({.recurrent_bytes = 8}, 16, 4);
+    const Tokens tokens = counting(20);
+    auto state = cache->begin({}, tokens, 19);
+    ASSERT_TRUE(state->reserve(12));
+    const std::vector<SequenceState::Checkpoint> wanted = {{4, Keep::Durable}, {8, Keep::Rolling}};
+    state->plan_checkpoints(wanted);
+    EXPECT_EQ(state->view().copies.size(), 2u);
+    EXPECT_EQ(cache->usage().recurrent_free, 1u);
+    state->publish(tokens);  // as a preemption does; nothing was computed
+    EXPECT_EQ(cache->usage().recurrent_free, 3u);
+    EXPECT_EQ(cache->probe({}, tokens, 19).tokens, 0u);
+}
+
+// Two conversations, whose prompts share a beginning, under few slots: the checkpoint that nobody
+// has gone back to for the longest time goes first, not the deepest of the older conversation.
+TEST(KvCache, EvictsTheCheckpointThatWasUsedLeastRecently) {
+    const auto cache = make_cache({.recurrent_bytes = 8}, 32, 4);
+    const Tokens tokens = counting(20);
+    {
+        auto state = cache->begin({}, tokens, 19);
+        for (const uint32_t until : {4u, 8u, 12u}) {
+            compute(*state, *cache, tokens, until);
+            state->publish(tokens);
+        }
+    }
+    EXPECT_EQ(cache->begin({}, tokens, 19)->position(), 12u);
+    EXPECT_EQ(cache->begin({}, tokens, 11)->position(), 8u);
+    run_and_publish(*cache, {}, counting(4, 50));  // takes the place of one
+    EXPECT_EQ(cache->stats().evicted_checkpoints, 1u);
+    EXPECT_EQ(cache->probe({}, tokens, 7).tokens, 0u);
+    EXPECT_EQ(cache->probe({}, tokens, 11).tokens, 8u);
+    EXPECT_EQ(cache->probe({}, tokens, 19).tokens, 12u);
 }
 
 TEST(KvCache, ARollingCheckpointReplacesTheLastOne) {
@@ -260,10 +310,10 @@ TEST(KvCache, ARollingCheckpointReplacesTheLastOne) {
     const Tokens tokens = counting(20);
     auto state = cache->begin({}, tokens, 19);
     compute(*state, *cache, tokens, 4);
-    state->publish(tokens, SequenceState::Checkpoint::Durable);
+    state->publish(tokens);
     for (const uint32_t until : {8u, 12u, 16u}) {
-        compute(*state, *cache, tokens, until);
-        state->publish(tokens, SequenceState::Checkpoint::Rolling);
+        compute(*state, *cache, tokens, until, Keep::Rolling);
+        state->publish(tokens);
     }
     EXPECT_EQ(cache->usage().recurrent_evictable, 2u);
     EXPECT_EQ(cache->probe({}, tokens, 15).tokens, 4u);
@@ -388,11 +438,11 @@ TEST_P(KvCacheHistory, NeverForgetsLeaksOrMixesUp) {
                     ASSERT_GT(needed, available);
                     continue;
                 }
-                compute(one->state, *cache, one->tokens, until);
+                compute(one->state, *cache, one->tokens, until,
+                        draw(3) == 0 ? std::nullopt
+                                     : std::optional(draw(2) == 0 ? Keep::Durable : Keep::Rolling));
                 if (draw(2) == 0) {
-                    one->state.publish(one->tokens, draw(2) == 0
-                                                        ? SequenceState::Checkpoint::Durable
-                                                        : SequenceState::Checkpoint::Rolling);
+                    one->state.publish(one->tokens);
                 }
             }
             for (Running& each : running) {

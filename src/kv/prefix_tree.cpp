@@ -16,6 +16,10 @@ bool PrefixTree::OlderFirst::operator()(const PrefixNode* a, const PrefixNode* b
            std::tuple(b->last_used, a->depth, b->serial);
 }
 
+bool PrefixTree::OlderCheckpointFirst::operator()(const PrefixNode* a, const PrefixNode* b) const {
+    return std::tuple(a->checkpoint_used, a->serial) < std::tuple(b->checkpoint_used, b->serial);
+}
+
 PrefixTree::PrefixTree(const StateSpec& spec, uint32_t nodes_max)
     : spec_(spec), nodes_max_(nodes_max) {}
 
@@ -59,6 +63,7 @@ PrefixTree::Match PrefixTree::find(const PrefixKey& key, std::span<const TokenId
     }
     match.never_seen_tokens =
         static_cast<uint32_t>((whole_blocks - match.path.size()) * spec_.block_tokens);
+    match.seen_tokens = static_cast<uint32_t>(match.path.size()) * spec_.block_tokens;
     while (!match.path.empty()) {
         if (spec_.recurrent_bytes > 0 && !match.path.back()->checkpoint) {
             match.no_checkpoint_tokens += spec_.block_tokens;
@@ -164,6 +169,11 @@ void PrefixTree::unpin(PrefixNode& node) {
 void PrefixTree::touch(PrefixNode& node) {
     const Update update(*this, node);
     node.last_used = ++tick_;
+}
+
+void PrefixTree::touch_checkpoint(PrefixNode& node) {
+    const Update update(*this, node);
+    node.checkpoint_used = ++tick_;
 }
 
 void PrefixTree::drop_loose_blocks(PrefixNode& node) {

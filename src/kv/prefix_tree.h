@@ -46,6 +46,7 @@ struct PrefixNode {
     std::vector<TokenId> tokens;                    // block_tokens of them; none in a root
     std::vector<std::optional<BlockLease>> blocks;  // [groups]; absent: a window passed it
     std::optional<BlockLease> checkpoint;           // the recurrent state after the last token
+    uint64_t checkpoint_used = 0;                   // when it was made or given back last
 
     struct Less {
         using is_transparent = void;
@@ -67,7 +68,9 @@ struct PrefixNode {
 //
 // Eviction takes the least recently used leaf that no sequence's path goes through, deepest first;
 // besides, blocks of window groups that no sequence needs any more, and recurrent checkpoints,
-// which are copies and so always droppable.
+// which are copies and so always droppable: first the one that was not made or given back for the
+// longest time. (That a sequence went through a checkpoint's node on its way to a later one is no
+// use of it, and the deepest of a conversation, which its next turn needs, is not the first to go.)
 //
 // Threads: one, the engine's. Ownership: owns its nodes; leases blocks of pools that outlive it.
 // Invariant: a pinned node's ancestors are pinned; evictable_blocks() is exact.
@@ -81,6 +84,7 @@ class PrefixTree {
     // The longest beginning of `tokens`, at most `tokens_max` of it, whose state can be restored.
     struct Match {
         std::vector<PrefixNode*> path;
+        uint32_t seen_tokens = 0;  // whole blocks of them are known, whatever can be restored
         uint32_t never_seen_tokens = 0;
         uint32_t partial_block_tokens = 0;
         uint32_t no_checkpoint_tokens = 0;
@@ -110,6 +114,7 @@ class PrefixTree {
     void pin(PrefixNode& node);  // the parent must be pinned already, or a root
     void unpin(PrefixNode& node);
     void touch(PrefixNode& node);
+    void touch_checkpoint(PrefixNode& node);
 
     bool evict_one();         // false: nothing to evict. May free no block at all.
     bool evict_checkpoint();  // false: there is none
@@ -129,6 +134,9 @@ class PrefixTree {
     struct OlderFirst {
         bool operator()(const PrefixNode* a, const PrefixNode* b) const;
     };
+    struct OlderCheckpointFirst {
+        bool operator()(const PrefixNode* a, const PrefixNode* b) const;
+    };
     using Queue = std::set<PrefixNode*, OlderFirst>;
 
     PrefixNode* root(const PrefixKey& key);
@@ -142,9 +150,9 @@ class PrefixTree {
     const uint32_t nodes_max_;
     std::list<PrefixNode> nodes_;  // flat, so that no destructor recurses along a prompt
     std::map<PrefixKey, PrefixNode*> roots_;
-    Queue leaves_;       // without children and pins
-    Queue loose_;        // pinned, with window blocks that nobody needs
-    Queue checkpoints_;  // with a checkpoint
+    Queue leaves_;  // without children and pins
+    Queue loose_;   // pinned, with window blocks that nobody needs
+    std::set<PrefixNode*, OlderCheckpointFirst> checkpoints_;  // with a checkpoint
     uint32_t evictable_blocks_ = 0;
     uint64_t tick_ = 0;
     uint64_t serials_ = 0;

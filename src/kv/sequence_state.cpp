@@ -81,6 +81,7 @@ void SequenceState::restore(std::span<PrefixNode* const> path) {
             std::memset(recurrent_->data(), 0, spec.recurrent_bytes);
         } else {
             std::memcpy(recurrent_->data(), path.back()->checkpoint->data(), spec.recurrent_bytes);
+            cache.tree_.touch_checkpoint(*path.back());
         }
     }
 }
@@ -167,7 +168,8 @@ SequenceView SequenceState::view() {
     for (size_t g = 0; g < tables_.size(); ++g) {
         view_[g] = tables_[g].addresses;
     }
-    return {.blocks = view_, .recurrent = recurrent_ ? recurrent_->data() : nullptr};
+    return {
+        .blocks = view_, .recurrent = recurrent_ ? recurrent_->data() : nullptr, .copies = copies_};
 }
 
 void SequenceState::advance(uint32_t count) {
@@ -176,13 +178,33 @@ void SequenceState::advance(uint32_t count) {
                 blocks_for(owner_.cache->spec_, position_) <= tables_[0].blocks.size());
 }
 
-void SequenceState::publish(std::span<const TokenId> tokens, Checkpoint kind) {
+void SequenceState::plan_checkpoints(std::span<const Checkpoint> wanted) {
     KvCache& cache = *owner_.cache;
-    const uint32_t block_tokens = cache.spec_.block_tokens;
-    if (recurrent_ && position_ % block_tokens != 0) {
+    planned_.clear();
+    copies_.clear();
+    if (!recurrent_) {
         return;
     }
+    for (const Checkpoint& what : wanted.first(std::min(wanted.size(), kCheckpointsPerPass))) {
+        WEIR_ASSERT(what.position > position_ && what.position % cache.spec_.block_tokens == 0);
+        auto slot = cache.acquire_slot();
+        if (!slot) {
+            return;  // running sequences hold them all
+        }
+        copies_.push_back({.position = what.position, .to = slot->data()});
+        planned_.push_back({what, *std::move(slot)});
+    }
+}
+
+void SequenceState::publish(std::span<const TokenId> tokens) {
     WEIR_ASSERT(tokens.size() >= position_);
+    extend_path(tokens);
+    keep_checkpoints();
+}
+
+void SequenceState::extend_path(std::span<const TokenId> tokens) {
+    KvCache& cache = *owner_.cache;
+    const uint32_t block_tokens = cache.spec_.block_tokens;
     while (path_.size() < position_ / block_tokens) {
         const size_t index = path_.size();
         PrefixNode* const node =
@@ -205,32 +227,37 @@ void SequenceState::publish(std::span<const TokenId> tokens, Checkpoint kind) {
             }
         }
     }
-    if (recurrent_ && !path_.empty()) {
-        keep_checkpoint(*path_.back(), kind);
-    }
 }
 
-void SequenceState::keep_checkpoint(PrefixNode& node, Checkpoint kind) {
-    KvCache& cache = *owner_.cache;
+// Those that the pass did not reach, because it failed, were never written and go back.
+void SequenceState::keep_checkpoints() {
+    const uint32_t block_tokens = owner_.cache->spec_.block_tokens;
+    for (PlannedCheckpoint& made : planned_) {
+        const size_t blocks = made.what.position / block_tokens;
+        if (made.what.position <= position_ && blocks <= path_.size()) {
+            keep_checkpoint(*path_[blocks - 1], std::move(made.copy), made.what.keep);
+        }
+    }
+    planned_.clear();
+    copies_.clear();
+}
+
+void SequenceState::keep_checkpoint(PrefixNode& node, BlockLease copy, Keep keep) {
+    PrefixTree& tree = owner_.cache->tree_;
     if (rolling_ != nullptr && rolling_ != &node) {
-        const PrefixTree::Update update(cache.tree_, *rolling_);
+        const PrefixTree::Update update(tree, *rolling_);
         rolling_->checkpoint.reset();
         rolling_ = nullptr;
     }
-    if (kind == Checkpoint::Durable && rolling_ == &node) {
+    if (!node.checkpoint) {
+        const PrefixTree::Update update(tree, node);
+        node.checkpoint = std::move(copy);
+        rolling_ = keep == Keep::Rolling ? &node : rolling_;
+    }
+    if (keep == Keep::Durable && rolling_ == &node) {
         rolling_ = nullptr;
     }
-    if (node.checkpoint) {
-        return;
-    }
-    auto slot = cache.acquire_slot();
-    if (!slot) {
-        return;  // running sequences hold them all
-    }
-    std::memcpy(slot->data(), recurrent_->data(), cache.spec_.recurrent_bytes);
-    const PrefixTree::Update update(cache.tree_, node);
-    node.checkpoint = std::move(slot);
-    rolling_ = kind == Checkpoint::Rolling ? &node : nullptr;
+    tree.touch_checkpoint(node);
 }
 
 std::optional<Snapshot> SequenceState::snapshot() {
@@ -273,6 +300,8 @@ bool SequenceState::rollback(Snapshot snapshot) {
     const uint32_t block_tokens = owner_.cache->spec_.block_tokens;
     position_ = snapshot.position_;
     snapshot_position_.reset();
+    planned_.clear();
+    copies_.clear();
     if (recurrent_) {
         recurrent_ = std::move(snapshot.recurrent_);
     }

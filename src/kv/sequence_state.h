@@ -28,8 +28,8 @@ class Snapshot {
 
 // All that one sequence remembers: a block table per attention group, and its recurrent state.
 //
-// The order of calls for one pass: reserve(position + n), view() for the model, advance(n), and,
-// where the new position ends a block, publish().
+// The order of calls for one pass: reserve(position + n), plan_checkpoints(), view() for the model,
+// advance(n), publish().
 //
 // Threads: one, the engine's. Ownership: leases of the cache's blocks; given back on destruction,
 // except what was published, which the tree keeps until it needs the room.
@@ -43,6 +43,9 @@ class SequenceState {
 
     uint32_t position() const { return position_; }                // tokens computed
     uint32_t restored_tokens() const { return restored_tokens_; }  // of them, found in the tree
+    // What the tree knew of the tokens when this began, at least what was restored. Where it is
+    // more, two prompts have met here that may meet again: a good place for a checkpoint.
+    uint32_t seen_tokens() const { return seen_tokens_; }
 
     // Positions that the blocks held have room for, from 0 on.
     uint32_t covered() const;
@@ -64,15 +67,25 @@ class SequenceState {
     // `count` tokens have been computed, for which room was reserved.
     void advance(uint32_t count);
 
-    enum class Checkpoint : uint8_t {
+    enum class Keep : uint8_t {
         Durable,  // stays until it is evicted
         Rolling,  // replaces this sequence's last rolling one
     };
-    // Puts the whole blocks so far into the tree, for others and for this sequence after a
-    // preemption. `tokens` are the sequence's, at least `position()` of them. A model with
-    // recurrent state can only be resumed where that state was kept: there, nothing happens
-    // unless position() ends a block.
-    void publish(std::span<const TokenId> tokens, Checkpoint kind = Checkpoint::Durable);
+    struct Checkpoint {
+        uint32_t position = 0;  // the end of a block
+        Keep keep = Keep::Durable;
+    };
+    // At most so many in one pass; those further on are left out.
+    static constexpr size_t kCheckpointsPerPass = 8;
+    // Where the next pass is to copy the recurrent state: ascending, after position() and within
+    // what is reserved. Those that find no slot are left out, which costs speed later. Nothing
+    // happens for a model without recurrent state.
+    void plan_checkpoints(std::span<const Checkpoint> wanted);
+
+    // Puts the whole blocks so far into the tree, and the checkpoints that the last pass has made,
+    // for others and for this sequence after a preemption. `tokens` are the sequence's, at least
+    // position() of them. A model with recurrent state can only be resumed at a checkpoint.
+    void publish(std::span<const TokenId> tokens);
 
     // Nothing: no recurrent slot is to be had.
     std::optional<Snapshot> snapshot();
@@ -101,17 +114,26 @@ class SequenceState {
     void restore(std::span<PrefixNode* const> path);
     bool own_tail_block();
     void leave_path(uint32_t blocks);
-    void keep_checkpoint(PrefixNode& node, Checkpoint kind);
+    void extend_path(std::span<const TokenId> tokens);
+    void keep_checkpoints();
+    void keep_checkpoint(PrefixNode& node, BlockLease copy, Keep keep);
 
     Owner owner_;
     PrefixKey key_;
     uint32_t position_ = 0;
     uint32_t restored_tokens_ = 0;
+    uint32_t seen_tokens_ = 0;
     std::vector<Table> tables_;  // [groups]
     std::vector<std::span<std::byte* const>> view_;
     std::vector<PrefixNode*> path_;  // the tree's nodes of the first blocks, pinned
     std::optional<BlockLease> recurrent_;
-    PrefixNode* rolling_ = nullptr;  // in path_; holds this sequence's rolling checkpoint
+    struct PlannedCheckpoint {
+        Checkpoint what;
+        BlockLease copy;
+    };
+    std::vector<PlannedCheckpoint> planned_;  // by the next pass, or made by the last one
+    std::vector<StateCopy> copies_;           // the same, for the model
+    PrefixNode* rolling_ = nullptr;           // in path_; holds this sequence's rolling checkpoint
     std::optional<uint32_t> snapshot_position_;
 };
 

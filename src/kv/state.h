@@ -39,6 +39,12 @@ struct StateSpec {
     uint64_t recurrent_bytes = 0;
 };
 
+// A copy of the recurrent state to be made in the middle of a pass.
+struct StateCopy {
+    uint32_t position = 0;    // tokens that the sequence has computed by then
+    std::byte* to = nullptr;  // recurrent_bytes
+};
+
 // One sequence's memory during one forward pass. Borrowed from the engine.
 //
 // blocks[g][i] is the memory of group g's block i: tokens [i*block_tokens, (i+1)*block_tokens) of
@@ -47,6 +53,8 @@ struct StateSpec {
 struct SequenceView {
     std::span<const std::span<std::byte* const>> blocks;  // [groups][blocks]
     std::byte* recurrent = nullptr;  // recurrent_bytes, zero at position 0; updated in place
+    // Copies that the pass makes of it, ascending: each after a token of the pass.
+    std::span<const StateCopy> copies;
 };
 
 // Bytes of one layer's part of a block of `group` (rounded up to 64), and of a whole block.

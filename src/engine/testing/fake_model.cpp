@@ -66,6 +66,11 @@ uint64_t FakeModel::compute_token(const model::SequenceSlice& slice, uint32_t in
         std::memcpy(&state, slice.state.recurrent, sizeof(state));
         state = mix(state, value);
         std::memcpy(slice.state.recurrent, &state, sizeof(state));
+        for (const kv::StateCopy& copy : slice.state.copies) {
+            if (copy.position == position + 1) {
+                std::memcpy(copy.to, &state, sizeof(state));
+            }
+        }
         value = mix(value, state);
     }
     return value;
