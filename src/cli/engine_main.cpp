@@ -48,6 +48,9 @@ Result<void> act(std::string_view verb, const std::string& model, const std::str
     if (verb == "logits") {
         return logits(access, model);
     }
+    if (verb == "embed") {
+        return embed(access, model);
+    }
     if (verb == "generate") {
         return generate(access, model);
     }

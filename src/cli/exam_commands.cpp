@@ -10,6 +10,7 @@
 #include "engine/sampler.h"
 #include "json/write.h"
 #include "kv/kv_cache.h"
+#include "model/encoder.h"
 #include "model/tokenizer_metadata.h"
 #include "text/jinja/template.h"
 
@@ -87,21 +88,27 @@ struct OneSequence {
 
     // Computes ids[state.position(), end) in pieces of at most `chunk` tokens; `rows` gets the
     // logits of all of them, or of the last one alone.
-    Result<void> advance(kv::SequenceState& state, std::span<const TokenId> ids, uint32_t chunk,
-                         model::LogitsWanted wanted, std::vector<float>& rows) const {
+    struct Pieces {
+        uint32_t chunk = kTokensMax;
+        model::LogitsWanted wanted = model::LogitsWanted::Last;
+        uint64_t tokens_max = 0;  // the longest that the sequence becomes
+    };
+    Result<void> advance(kv::SequenceState& state, std::span<const TokenId> ids,
+                         const Pieces& pieces, std::vector<float>& rows) const {
         const size_t vocabulary = model->info().vocabulary;
         while (state.position() < ids.size()) {
             const auto count = static_cast<uint32_t>(std::min<size_t>(
-                {ids.size() - state.position(), chunk, model->batch_tokens_max()}));
+                {ids.size() - state.position(), pieces.chunk, model->batch_tokens_max()}));
             if (!state.reserve(state.position() + count)) {
                 return fail(ErrorCode::ResourceExhausted, "no block is left");
             }
             const model::SequenceSlice slice{.tokens = ids.subspan(state.position(), count),
                                              .position = state.position(),
                                              .state = state.view(),
-                                             .logits = wanted};
+                                             .logits = pieces.wanted,
+                                             .rope = model->info().rope_variant(pieces.tokens_max)};
             const size_t count_rows = model::logit_rows({&slice, 1});
-            if (wanted == model::LogitsWanted::Last) {
+            if (pieces.wanted == model::LogitsWanted::Last) {
                 rows.clear();
             }
             rows.resize(rows.size() + count_rows * vocabulary);
@@ -148,13 +155,13 @@ Result<std::string> template_line(const text::jinja::Template& parsed, json::Fie
 
 Result<std::string> logits_line(const OneSequence& one, json::Fields& fields) {
     WEIR_TRY_ASSIGN(const auto ids, read_ids(fields, "ids"));
-    uint32_t chunk = kTokensMax;
-    WEIR_TRY(fields.read("chunk", json::in_range(1u, kTokensMax), chunk));
+    OneSequence::Pieces pieces{.wanted = model::LogitsWanted::All, .tokens_max = ids.size()};
+    WEIR_TRY(fields.read("chunk", json::in_range(1u, kTokensMax), pieces.chunk));
     WEIR_TRY(one.check_ids(ids));
     WEIR_TRY_ASSIGN(const auto cache, one.cache_for(static_cast<uint32_t>(ids.size())));
     auto state = cache->begin({}, ids, 0);
     std::vector<float> rows;
-    WEIR_TRY(one.advance(*state, ids, chunk, model::LogitsWanted::All, rows));
+    WEIR_TRY(one.advance(*state, ids, pieces, rows));
     std::string out;
     json::Writer(out).begin_object().member("logits", base64_of(rows)).end_object();
     return out;
@@ -180,7 +187,7 @@ Result<std::string> generate_line(const OneSequence& one, json::Fields& fields) 
     const size_t prompt = ids.size();
     std::vector<float> row;
     while (ids.size() < limit) {
-        WEIR_TRY(one.advance(*state, ids, kTokensMax, model::LogitsWanted::Last, row));
+        WEIR_TRY(one.advance(*state, ids, {.tokens_max = limit}, row));
         WEIR_TRY_ASSIGN(const auto sampled, sampler.sample(row, ids.size(), scratch));
         const bool ends =
             std::find(one.end_ids.begin(), one.end_ids.end(), sampled.token) != one.end_ids.end();
@@ -190,6 +197,26 @@ Result<std::string> generate_line(const OneSequence& one, json::Fields& fields) 
         ids.push_back(sampled.token);
     }
     return ids_json(std::span<const TokenId>(ids).subspan(prompt));
+}
+
+Result<std::string> embed_line(model::Encoder& encoder, json::Fields& fields) {
+    WEIR_TRY_ASSIGN(const auto ids, read_ids(fields, "ids"));
+    std::string pooling = "mean";
+    bool normalizes = true;
+    WEIR_TRY(fields.read("pooling", pooling));
+    WEIR_TRY(fields.read("normalize", normalizes));
+    if (pooling != "mean" && pooling != "cls") {
+        return invalid_argument("pooling", "pooling must be mean or cls");
+    }
+    std::vector<float> vector(encoder.hidden());
+    WEIR_TRY(encoder.encode(ids, pooling == "cls" ? model::Pooling::First : model::Pooling::Mean,
+                            vector));
+    if (normalizes) {
+        model::normalize(vector);
+    }
+    std::string out;
+    json::Writer(out).begin_object().member("embedding", base64_of(vector)).end_object();
+    return out;
 }
 
 }  // namespace
@@ -228,6 +255,14 @@ Result<void> logits(const ModelAccess& access, const std::string& model) {
     WEIR_TRY_ASSIGN(const OneSequence one, OneSequence::load(access, model));
     return answer_lines(std::cin, std::cout,
                         [&](json::Fields& fields) { return logits_line(one, fields); });
+}
+
+Result<void> embed(const ModelAccess& access, const std::string& model) {
+    WEIR_TRY_ASSIGN(auto source, access.open(model));
+    WEIR_TRY_ASSIGN(const auto device, engine::ComputeDevice::open(std::nullopt));
+    WEIR_TRY_ASSIGN(const auto encoder, model::Encoder::load(std::move(source), device->compute()));
+    return answer_lines(std::cin, std::cout,
+                        [&](json::Fields& fields) { return embed_line(*encoder, fields); });
 }
 
 Result<void> generate(const ModelAccess& access, const std::string& model) {

@@ -12,6 +12,7 @@ Result<void> tokenize(const ModelAccess& access, const std::string& model);
 Result<void> detokenize(const ModelAccess& access, const std::string& model);
 Result<void> render_template(const ModelAccess& access, const std::string& file);
 Result<void> logits(const ModelAccess& access, const std::string& model);
+Result<void> embed(const ModelAccess& access, const std::string& model);
 Result<void> generate(const ModelAccess& access, const std::string& model);
 
 }  // namespace weir::cli

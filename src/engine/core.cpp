@@ -96,8 +96,16 @@ Core::Sequence* Core::find(SequenceId id) {
     return found == sequences_.end() ? nullptr : &found->second;
 }
 
-kv::PrefixKey Core::prefix_key(const Request& request) const {
-    return {.tenant = request.generation.tenant, .model = config_.model_key};
+// By the longest that it may become, so that its keys and what it finds in the tree agree to its
+// end.
+model::RopeVariant Core::rope_variant(const Sequence& sequence) const {
+    return model_.info().rope_variant(sequence.tokens_limit);
+}
+
+kv::PrefixKey Core::prefix_key(const Sequence& sequence) const {
+    return {.tenant = sequence.request->generation.tenant,
+            .model = config_.model_key,
+            .rope = rope_variant(sequence) == model::RopeVariant::Long ? "long" : ""};
 }
 
 void Core::admit(Arrival arrival) {
@@ -224,7 +232,7 @@ RunningSequence Core::describe_running(const Sequence& sequence, bool memory_is_
 
 WaitingSequence Core::describe_waiting(const Sequence& sequence) const {
     const uint32_t reuse_max = sequence.reads_prompt_logits ? 0 : sequence.known() - 1;
-    const auto probe = kv_->probe(prefix_key(*sequence.request), sequence.tokens, reuse_max);
+    const auto probe = kv_->probe(prefix_key(sequence), sequence.tokens, reuse_max);
     return {.id = sequence.id,
             .known = sequence.known(),
             .cached = probe.tokens,
@@ -350,7 +358,7 @@ void Core::preempt_all() {
 void Core::begin(Sequence& sequence) {
     Request& request = *sequence.request;
     const uint32_t reuse_max = sequence.reads_prompt_logits ? 0 : sequence.known() - 1;
-    auto state = kv_->begin(prefix_key(request), sequence.tokens, reuse_max);
+    auto state = kv_->begin(prefix_key(sequence), sequence.tokens, reuse_max);
     if (!state) {
         return;  // no recurrent slot after all: it goes on waiting
     }
@@ -469,7 +477,8 @@ Result<void> Core::compute(std::span<Slice> slices) {
             {.tokens = std::span<const TokenId>(sequence.tokens).subspan(position, slice.tokens),
              .position = position,
              .state = sequence.state->view(),
-             .logits = slice.logits});
+             .logits = slice.logits,
+             .rope = rope_variant(sequence)});
         const size_t own = model::logit_rows({&batch.back(), 1});
         WEIR_ASSERT((rows + own) * vocabulary_ <= logits_.size());
         slice.rows = std::span<float>(logits_).subspan(rows * vocabulary_, own * vocabulary_);

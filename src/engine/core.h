@@ -109,7 +109,8 @@ class Core {
     void note_token_times(Sequence& sequence);
     void finish(Sequence& sequence, chat::FinishReason reason);
     void fail(const std::shared_ptr<Request>& request, const Error& error);
-    kv::PrefixKey prefix_key(const Request& request) const;
+    model::RopeVariant rope_variant(const Sequence& sequence) const;
+    kv::PrefixKey prefix_key(const Sequence& sequence) const;
     Sequence* find(SequenceId id);
 
     model::Model& model_;

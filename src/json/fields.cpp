@@ -175,6 +175,10 @@ Result<const Object*> Fields::object(std::string_view name) {
     return value->if_object();
 }
 
+bool Fields::asked(std::string_view name) const {
+    return std::ranges::find(asked_, name) != asked_.end();
+}
+
 void Fields::ignore(std::initializer_list<std::string_view> names) {
     asked_.insert(asked_.end(), names);
 }

@@ -81,6 +81,9 @@ class Fields {
     Result<const Array*> array(std::string_view name);    // nullptr if absent
     Result<const Object*> object(std::string_view name);  // nullptr if absent
 
+    // Whether somebody has asked for the member, there or not.
+    bool asked(std::string_view name) const;
+
     // Marks members as known and without effect.
     void ignore(std::initializer_list<std::string_view> names);
 

@@ -94,6 +94,7 @@ void attend(const KernelSet& kernels, const AttentionArgs& args, size_t begin, s
         .key_ends = ends.data(),
         .group = std::min(slices.size, slices.group - first),
         .scale = args.scale,
+        .soft_cap = args.soft_cap,
         .sinks = args.sinks == nullptr ? nullptr : args.sinks + head,
         .q = args.q + begin * args.q_stride + head * layout.key_dim,
         .q_stride = args.q_stride,

@@ -11,7 +11,8 @@
 //
 // Order of sums. A query sees the keys [key_begin, key_end) of its sequence. They are taken in
 // chunks cut at the absolute positions that are multiples of kAttentionChunk, in order:
-//   score[j]  = scale * (sum over d, in order, of fma(q[d], k[j][d], sum))
+//   score[j]  = scale * (sum over d, in order, of fma(q[d], k[j][d], sum)),
+//               then soft_cap * tanh(score[j] / soft_cap) if there is one
 //   m'        = max(m, scores of the chunk that the query sees)
 //   p[j]      = exp(score[j] - m')
 //   l[j % 16] = l[j % 16] * exp(m - m') + p[j]
@@ -85,6 +86,7 @@ struct AttentionArgs {
     size_t heads = 0;
     size_t value_dim = 0;  // where the layout has none: up to key_dim and kLatentValuesMax
     float scale = 1.0f;
+    float soft_cap = 0.0f;         // 0: none
     const float* sinks = nullptr;  // [heads] or none: a score that joins the sum but has no value
     const float* q = nullptr;
     size_t q_stride = 0;

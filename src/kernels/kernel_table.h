@@ -71,6 +71,7 @@ struct AttentionPart {
     const uint32_t* key_ends;    // [tokens], ascending
     size_t group;                // query heads of this KV head
     float scale;
+    float soft_cap;      // 0: none
     const float* sinks;  // [group] or null
     const float* q;      // token t, head g: q + t * q_stride + g * key_dim
     size_t q_stride;
@@ -120,6 +121,8 @@ struct KernelSet {
     void (*attention)(const AttentionPart&);
 
     void (*rms_norm)(const float* x, const float* weight, size_t count, float epsilon, float* out);
+    void (*layer_norm)(const float* x, const float* weight, size_t count, float epsilon,
+                       float* out);
     void (*add)(const float* a, const float* b, size_t count, float* out);
     void (*scale)(float factor, size_t count, float* x);
     void (*add_scaled)(float factor, const float* x, size_t count, float* out);
@@ -127,6 +130,9 @@ struct KernelSet {
     void (*swiglu_clamped)(const float* gate, const float* up, size_t count, float limit,
                            float alpha, float* out);
     void (*gelu_tanh_mul)(const float* gate, const float* up, size_t count, float* out);
+    void (*gelu_tanh)(const float* x, size_t count, float* out);
+    void (*gelu)(const float* x, size_t count, float* out);
+    void (*soft_cap)(float cap, size_t count, float* x);
     void (*rope_adjacent)(const float* cosines, const float* sines, size_t half, float* x);
     void (*rope_halves)(const float* cosines, const float* sines, size_t half, float* x);
     float (*largest)(const float* x, size_t count);  // NaN if one is NaN

@@ -40,6 +40,29 @@ void rms_norm(const Compute& compute, const float* x, size_t rows, size_t column
     });
 }
 
+void layer_norm(const Compute& compute, const float* x, size_t rows, size_t columns,
+                std::span<const float> weight, float epsilon, float* out) {
+    WEIR_ASSERT(weight.empty() || weight.size() == columns);
+    const float* factors = weight.empty() ? nullptr : weight.data();
+    compute.pool.parallel_for(rows, serial_rows(columns), [&](size_t begin, size_t end) {
+        for (size_t r = begin; r < end; ++r) {
+            compute.kernels.layer_norm(x + r * columns, factors, columns, epsilon,
+                                       out + r * columns);
+        }
+    });
+}
+
+void layer_norm_heads(const Compute& compute, const float* x, size_t rows, size_t heads,
+                      std::span<const float> weight, float epsilon, float* out) {
+    const size_t head_dim = weight.size() / heads;
+    compute.pool.parallel_for(rows, serial_rows(weight.size()), [&](size_t begin, size_t end) {
+        for (size_t i = begin * heads; i < end * heads; ++i) {
+            compute.kernels.layer_norm(x + i * head_dim, weight.data() + i % heads * head_dim,
+                                       head_dim, epsilon, out + i * head_dim);
+        }
+    });
+}
+
 void add(const Compute& compute, const float* a, const float* b, size_t count, float* out) {
     for_elements(compute, count, [&](size_t begin, size_t end) {
         compute.kernels.add(a + begin, b + begin, end - begin, out + begin);
@@ -103,6 +126,24 @@ void add_weighted_rows(const Compute& compute, std::span<const WeightedRow> term
             compute.kernels.add_scaled(terms[t].factor, x + t * columns + begin, count,
                                        sums + terms[t].to * columns + begin);
         }
+    });
+}
+
+void gelu_tanh(const Compute& compute, const float* x, size_t count, float* out) {
+    for_elements(compute, count, [&](size_t begin, size_t end) {
+        compute.kernels.gelu_tanh(x + begin, end - begin, out + begin);
+    });
+}
+
+void gelu(const Compute& compute, const float* x, size_t count, float* out) {
+    for_elements(compute, count, [&](size_t begin, size_t end) {
+        compute.kernels.gelu(x + begin, end - begin, out + begin);
+    });
+}
+
+void soft_cap(const Compute& compute, float cap, size_t count, float* x) {
+    for_elements(compute, count, [&](size_t begin, size_t end) {
+        compute.kernels.soft_cap(cap, end - begin, x + begin);
     });
 }
 

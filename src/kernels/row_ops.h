@@ -18,6 +18,15 @@ namespace weir::kernels {
 void rms_norm(const Compute& compute, const float* x, size_t rows, size_t columns,
               std::span<const float> weight, float epsilon, float* out);
 
+// out[r][i] = (x[r][i] - mean of x[r]) / sqrt(variance of x[r] + epsilon) * weight[i], the variance
+// being the mean of the squared deviations. Ba et al. 2016. An empty `weight` stands for ones.
+void layer_norm(const Compute& compute, const float* x, size_t rows, size_t columns,
+                std::span<const float> weight, float epsilon, float* out);
+
+// The same for every head of x [rows, heads, head_dim], with a weight for each: [heads, head_dim].
+void layer_norm_heads(const Compute& compute, const float* x, size_t rows, size_t heads,
+                      std::span<const float> weight, float epsilon, float* out);
+
 // out[i] = a[i] + b[i]
 void add(const Compute& compute, const float* a, const float* b, size_t count, float* out);
 
@@ -58,6 +67,15 @@ void sigmoid_mul(const Compute& compute, const float* gate, const float* x, size
 // x^3)))
 void gelu_tanh_mul(const Compute& compute, const float* gate, const float* up, size_t count,
                    float* out);
+
+// out[i] = gelu_tanh(x[i])
+void gelu_tanh(const Compute& compute, const float* x, size_t count, float* out);
+
+// out[i] = x[i] / 2 * (1 + erf(x[i] / sqrt(2))), within 2e-7 of x[i]
+void gelu(const Compute& compute, const float* x, size_t count, float* out);
+
+// x[i] = cap * tanh(x[i] / cap), cap > 0
+void soft_cap(const Compute& compute, float cap, size_t count, float* x);
 
 enum class RopePairs : uint8_t {
     Adjacent,  // (2i, 2i + 1): GGUF's NORM

@@ -40,6 +40,54 @@ TEST(RowOps, RmsNormHasOneResultInEveryVariant) {
     }
 }
 
+TEST(RowOps, LayerNormHasOneResultInEveryVariant) {
+    for (const size_t columns : kSizes) {
+        const std::vector<float> x = normal_values(6 * columns, 1, 3.0f);
+        const std::vector<float> weight = normal_values(2 * columns, 2);
+        expect_reference_bits([&](const Compute& compute) {
+            std::vector<float> out(x.size());
+            layer_norm(compute, x.data(), 6, columns, std::span(weight).first(columns), 1e-5f,
+                       out.data());
+            return out;
+        });
+        expect_reference_bits([&](const Compute& compute) {
+            std::vector<float> out(x.size());
+            layer_norm_heads(compute, x.data(), 3, 2, weight, 1e-5f, out.data());
+            return out;
+        });
+    }
+}
+
+// As for RmsNorm, where the mean rounds as often again, in parts of the largest value.
+TEST(RowOps, LayerNormIsCloseToDoublePrecision) {
+    constexpr size_t kColumns = 100;
+    std::vector<float> x = normal_values(2 * kColumns, 1, 3.0f);
+    for (float& value : x) {
+        value += 5.0f;  // a mean to subtract
+    }
+    const std::vector<float> weight = normal_values(2 * kColumns, 2);
+    std::vector<float> out(2 * kColumns);
+    ThreadPool pool(1);
+    layer_norm_heads({reference_kernels(), pool}, x.data(), 1, 2, weight, 1e-5f, out.data());
+    for (size_t head = 0; head < 2; ++head) {
+        const std::span row = std::span(x).subspan(head * kColumns, kColumns);
+        double mean = 0;
+        for (const float value : row) {
+            mean += static_cast<double>(value) / kColumns;
+        }
+        double variance = 0;
+        for (const float value : row) {
+            variance += (value - mean) * (value - mean) / kColumns;
+        }
+        for (size_t i = 0; i < kColumns; ++i) {
+            const size_t at = head * kColumns + i;
+            const double expected = (row[i] - mean) / std::sqrt(variance + 1e-5f) * weight[at];
+            ASSERT_NEAR(out[at], expected,
+                        20 * std::numeric_limits<float>::epsilon() * (1 + std::fabs(expected)));
+        }
+    }
+}
+
 // The sum of squares rounds columns / 16 + 4 times, in halves of epsilon; its root halves that;
 // then come the mean, the root, the inverse and two products.
 TEST(RowOps, RmsNormIsCloseToDoublePrecision) {
@@ -97,6 +145,21 @@ TEST(RowOps, ElementwiseOperationsHaveOneResultInEveryVariant) {
             scale(compute, 0.3f, count, out.data());
             return out;
         });
+        expect_reference_bits([&](const Compute& compute) {
+            std::vector<float> out(count);
+            gelu_tanh(compute, a.data(), count, out.data());
+            return out;
+        });
+        expect_reference_bits([&](const Compute& compute) {
+            std::vector<float> out(count);
+            gelu(compute, a.data(), count, out.data());
+            return out;
+        });
+        expect_reference_bits([&](const Compute& compute) {
+            std::vector<float> out = a;
+            soft_cap(compute, 30.0f, count, out.data());
+            return out;
+        });
     }
 }
 
@@ -118,6 +181,9 @@ TEST(RowOps, SiluAndGeluAreCloseToDoublePrecision) {
     std::vector<float> gelu(x.size());
     silu_mul({reference_kernels(), pool}, x.data(), ones.data(), x.size(), silu.data());
     gelu_tanh_mul({reference_kernels(), pool}, x.data(), ones.data(), x.size(), gelu.data());
+    std::vector<float> plain(x.size());
+    gelu_tanh({reference_kernels(), pool}, x.data(), x.size(), plain.data());
+    EXPECT_TRUE(same_bits(plain, gelu));
     for (size_t i = 0; i < x.size(); ++i) {
         const double v = x[i];
         EXPECT_NEAR(silu[i], v / (1 + std::exp(-v)), std::fabs(v) * 1e-6);
@@ -153,6 +219,37 @@ TEST(RowOps, WeightedRowsAreAddedInTheirOrder) {
                           x.data(), 2, sums.data());
         EXPECT_EQ(sums, (std::vector<float>{20, 40, 1051, 1102}));
     }
+}
+
+TEST(RowOps, GeluByErfIsCloseToDoublePrecision) {
+    std::vector<float> x;
+    for (float value = -12.0f; value < 12.0f; value += 0.0173f) {
+        x.push_back(value);
+    }
+    std::vector<float> out(x.size());
+    ThreadPool pool(1);
+    gelu({reference_kernels(), pool}, x.data(), x.size(), out.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+        const double v = x[i];
+        // The approximation's 1.5e-7 and the roundings, in halves of x.
+        ASSERT_NEAR(out[i], v / 2 * (1 + std::erf(v / std::sqrt(2.0))), std::fabs(v) * 4e-7);
+    }
+}
+
+// The exponential is off by 2^-22 of itself at most, below 1; three roundings follow, all in parts
+// of the cap.
+TEST(RowOps, SoftCapIsCloseToDoublePrecision) {
+    std::vector<float> x = {-500.0f, -50.0f, -1.0f, -1e-3f, 0.0f, 1e-3f, 2.0f, 49.0f, 1e6f};
+    const std::vector<float> before = x;
+    ThreadPool pool(1);
+    soft_cap({reference_kernels(), pool}, 50.0f, x.size(), x.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+        EXPECT_NEAR(x[i], 50.0 * std::tanh(before[i] / 50.0), 50.0 * 0x1p-21);
+    }
+    EXPECT_EQ(x[4], 0.0f);
+    float nan = std::numeric_limits<float>::quiet_NaN();
+    soft_cap({reference_kernels(), pool}, 50.0f, 1, &nan);
+    EXPECT_TRUE(std::isnan(nan));
 }
 
 TEST(RowOps, RopeHasOneResultInEveryVariant) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string_view>
 
 namespace weir::model {
@@ -22,7 +23,18 @@ Result<void> check_factor(std::string_view name, double value) {
     return {};
 }
 
-Result<void> check_scaling(const RopeScaling& scaling) {
+Result<void> check_divisors(std::span<const float> divisors, uint32_t rotary_dim) {
+    if (!divisors.empty() && divisors.size() != rotary_dim / 2) {
+        return data_corrupt("{} longrope factors for {} rotated dimensions", divisors.size(),
+                            rotary_dim);
+    }
+    for (const float divisor : divisors) {
+        WEIR_TRY(check_factor("a longrope factor", double{divisor}));
+    }
+    return {};
+}
+
+Result<void> check_scaling(const RopeScaling& scaling, uint32_t rotary_dim) {
     if (const auto* linear = std::get_if<LinearScaling>(&scaling)) {
         return check_factor("the rope scaling factor", linear->factor);
     }
@@ -42,6 +54,18 @@ Result<void> check_scaling(const RopeScaling& scaling) {
         WEIR_TRY(check_factor("the rope attention factor", yarn->attention_factor));
         return check_size("the original context length", yarn->original_context, kContextMax);
     }
+    if (const auto* longrope = std::get_if<LongropeScaling>(&scaling)) {
+        WEIR_TRY(check_factor("the rope attention factor", longrope->attention_factor));
+        WEIR_TRY(check_divisors(longrope->short_divisors, rotary_dim));
+        WEIR_TRY(check_divisors(longrope->long_divisors, rotary_dim));
+        return check_size("the original context length", longrope->original_context, kContextMax);
+    }
+    if (const auto* proportional = std::get_if<ProportionalScaling>(&scaling)) {
+        WEIR_TRY(check_factor("the rope scaling factor", proportional->factor));
+        if (!(proportional->part > 0 && proportional->part <= 1)) {
+            return data_corrupt("{} of a head's pairs are rotated", proportional->part);
+        }
+    }
     return {};
 }
 
@@ -52,7 +76,7 @@ Result<void> check_rope(const RopeConfig& rope, uint32_t head_dim) {
     if (rope.rotary_dim == 0 || rope.rotary_dim % 2 != 0 || rope.rotary_dim > head_dim) {
         return data_corrupt("{} rotated dimensions in a head of {}", rope.rotary_dim, head_dim);
     }
-    return check_scaling(rope.scaling);
+    return check_scaling(rope.scaling, rope.rotary_dim);
 }
 
 }  // namespace
@@ -66,33 +90,97 @@ uint32_t context_reached(uint32_t context_tokens, const RopeScaling& scaling) {
     return reached > context_tokens ? static_cast<uint32_t>(reached) : context_tokens;
 }
 
+void TransformerConfig::make_layers() {
+    layer.assign(
+        layers,
+        LayerConfig{.kv_heads = kv_heads, .head_dim = head_dim, .feed_forward = feed_forward});
+}
+
+void TransformerConfig::set_rope_pairs(kernels::RopePairs pairs) {
+    for (RopeConfig& rope : ropes) {
+        rope.pairs = pairs;
+    }
+}
+
+namespace {
+
+Result<void> check_layer(const TransformerConfig& config, const LayerConfig& layer) {
+    WEIR_TRY(check_size("the feed-forward size", layer.feed_forward, kFeedForwardMax));
+    WEIR_TRY(check_size("the number of KV heads", layer.kv_heads, kHeadsMax));
+    WEIR_TRY(check_size("the head size", layer.head_dim, kHeadDimMax));
+    if (config.heads % layer.kv_heads != 0) {
+        return data_corrupt("{} heads cannot share {} KV heads", config.heads, layer.kv_heads);
+    }
+    if (layer.head_dim % 2 != 0) {
+        return unsupported("the head size is {}, which is odd", layer.head_dim);
+    }
+    if (layer.visible.sight != Sight::All) {
+        WEIR_TRY(check_size("a sliding window", layer.visible.tokens, kContextMax));
+    }
+    if (layer.kv_of) {
+        const size_t self = static_cast<size_t>(&layer - config.layer.data());
+        const bool possible = *layer.kv_of < self && !config.layer[*layer.kv_of].kv_of &&
+                              config.layer[*layer.kv_of].head_dim == layer.head_dim &&
+                              config.layer[*layer.kv_of].kv_heads == layer.kv_heads;
+        if (!possible) {
+            return data_corrupt("layer {} cannot share the keys of layer {}", self, *layer.kv_of);
+        }
+    }
+    if (layer.rope) {
+        if (*layer.rope >= config.ropes.size()) {
+            return data_corrupt("a layer with rope parameters that do not exist");
+        }
+        return check_rope(config.ropes[*layer.rope], layer.head_dim);
+    }
+    return {};
+}
+
+Result<void> check_multipliers(const TransformerConfig& config) {
+    const double factors[] = {config.embedding_scale, double{config.residual_scale},
+                              double{config.logit_scale}};
+    for (const double factor : factors) {
+        if (!std::isfinite(factor) || std::fabs(factor) > 1e9) {
+            return data_corrupt("{} is no usable multiplier", factor);
+        }
+    }
+    const double positive[] = {config.attention_scale, double{config.attention_soft_cap},
+                               double{config.logit_soft_cap}};
+    for (const double factor : positive) {
+        if (!std::isfinite(factor) || factor < 0 || factor > 1e9) {
+            return data_corrupt("{} is no usable scale or soft cap", factor);
+        }
+    }
+    if (config.temperature) {
+        WEIR_TRY(check_size("the temperature's length", config.temperature->length, kContextMax));
+        if (!std::isfinite(config.temperature->beta) || std::fabs(config.temperature->beta) > 1e6) {
+            return data_corrupt("the temperature's scale is {}", config.temperature->beta);
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
 Result<void> TransformerConfig::validate() const {
     WEIR_TRY(check_size("the number of layers", layers, kLayersMax));
     WEIR_TRY(check_size("the hidden size", hidden, kHiddenMax));
-    WEIR_TRY(check_size("the feed-forward size", feed_forward, kFeedForwardMax));
     WEIR_TRY(check_size("the number of heads", heads, kHeadsMax));
-    WEIR_TRY(check_size("the number of KV heads", kv_heads, kHeadsMax));
-    WEIR_TRY(check_size("the head size", head_dim, kHeadDimMax));
     WEIR_TRY(check_size("the vocabulary", vocabulary, kVocabularyMax));
     WEIR_TRY(check_size("the context length", context_tokens, kContextMax));
-    if (heads % kv_heads != 0) {
-        return data_corrupt("{} heads cannot share {} KV heads", heads, kv_heads);
-    }
-    if (head_dim % 2 != 0) {
-        return unsupported("the head size is {}, which is odd", head_dim);
-    }
     if (!std::isfinite(norm_epsilon) || norm_epsilon < 0 || norm_epsilon > 1) {
         return data_corrupt("the norm's epsilon is {}", norm_epsilon);
     }
-    if (layer_windows.size() != layers) {
-        return data_corrupt("{} layers, but windows for {}", layers, layer_windows.size());
+    WEIR_TRY(check_multipliers(*this));
+    if (per_layer_width > kHiddenMax) {
+        return data_corrupt("an input of {} numbers a layer", per_layer_width);
     }
-    for (const auto& window : layer_windows) {
-        if (window) {
-            WEIR_TRY(check_size("a sliding window", *window, kContextMax));
-        }
+    if (layer.size() != layers) {
+        return data_corrupt("{} layers, but the shapes of {}", layers, layer.size());
     }
-    return check_rope(rope, head_dim);
+    for (const LayerConfig& one : layer) {
+        WEIR_TRY(check_layer(*this, one));
+    }
+    return {};
 }
 
 }  // namespace weir::model

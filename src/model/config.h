@@ -41,7 +41,22 @@ struct YarnScaling {
     bool truncate = true;         // the correction range is rounded outwards to whole pairs
     double attention_factor = 1;  // cosines and sines are multiplied by it
 };
-using RopeScaling = std::variant<std::monostate, LinearScaling, Llama3Scaling, YarnScaling>;
+// Phi's longrope: a divisor a pair, from one of two lists, chosen for a sequence once, when it is
+// admitted: the long one where its length may pass the original context. Empty lists: the file has
+// them as tensors (rope_factors_short, rope_factors_long).
+struct LongropeScaling {
+    std::vector<float> short_divisors;  // [rotary_dim / 2]
+    std::vector<float> long_divisors;   // [rotary_dim / 2]
+    uint32_t original_context = 0;
+    double attention_factor = 1;
+};
+// Gemma 4's global layers: pairs span the whole head, but only the first `part` of them turn.
+struct ProportionalScaling {
+    double part = 1;
+    double factor = 1;
+};
+using RopeScaling = std::variant<std::monostate, LinearScaling, Llama3Scaling, YarnScaling,
+                                 LongropeScaling, ProportionalScaling>;
 
 // The context that a model reaches of which a file says `context_tokens`. Published configs that
 // switch YaRN on keep max_position_embeddings at the length before scaling (Qwen2.5: 32768, with
@@ -72,36 +87,144 @@ enum class OutputMatrix : uint8_t {
     Tied,          // the embedding, whatever else is there
 };
 
+// Which earlier tokens a layer's queries see.
+enum class Sight : uint8_t {
+    All,
+    Window,  // query - key < tokens
+    Chunk,   // key >= query / tokens * tokens
+};
+struct Visibility {
+    Sight sight = Sight::All;
+    uint32_t tokens = 0;
+
+    static constexpr Visibility all() { return {}; }
+    static constexpr Visibility window(uint32_t tokens) { return {Sight::Window, tokens}; }
+
+    // The first key that the query at `position` sees.
+    constexpr uint32_t first_key(uint32_t position) const {
+        switch (sight) {
+            case Sight::All:
+                return 0;
+            case Sight::Window:
+                return position >= tokens ? position - tokens + 1 : 0;
+            case Sight::Chunk:
+                return position / tokens * tokens;
+        }
+        return 0;
+    }
+
+    friend bool operator==(const Visibility&, const Visibility&) = default;
+};
+
+// What may differ from layer to layer.
+struct LayerConfig {
+    uint32_t kv_heads = 0;
+    uint32_t head_dim = 0;
+    uint32_t feed_forward = 0;
+    Visibility visible;
+    std::optional<uint32_t> rope = 0;  // of TransformerConfig::ropes; nothing: no positions
+    // Keys and values are those of this earlier layer, which is of the same shape.
+    std::optional<uint32_t> kv_of;
+    bool keys_are_values = false;  // v is what k was before its norm
+};
+
+enum class NormKind : uint8_t {
+    Rms,
+    Layer,  // mean subtracted
+};
+
+// A norm of every head of queries and keys, before the rotation.
+enum class HeadNorm : uint8_t {
+    None,
+    Rms,            // one weight [head_dim] for all heads
+    LayerEachHead,  // mean subtracted, a weight [heads, head_dim]
+};
+
+enum class Activation : uint8_t {
+    Silu,
+    GeluTanh,  // the approximation by tanh
+    Gelu,      // by the error function
+};
+
+enum class MlpForm : uint8_t {
+    Gated,       // down(act(gate x) * up x)
+    FusedGated,  // the same, one matrix with the rows of gate, then of up
+    Plain,       // down(act(up x))
+};
+
+enum class BlockForm : uint8_t {
+    Sequential,  // x += mixer(norm(x)); x += feed_forward(norm(x))
+    Parallel,    // n = norm(x); x += mixer(n) + feed_forward(n)
+    NormBehind,  // x = norm(x + mixer(x)); x = norm(x + feed_forward(x))
+};
+
+// Queries grow with their position: q *= 1 + beta * ln(1 + floor((position + shift) / length)).
+struct QueryTemperature {
+    double beta = 0;
+    uint32_t length = 1;
+    uint32_t shift = 0;
+};
+
+struct Family;
+
 // One decoder-only transformer, as far as the families at hand differ: everything that the forward
 // pass needs to know. Read from a file, checked, and from then on true: no zero, no value over its
 // limit, heads a multiple of kv_heads, head_dim even.
 struct TransformerConfig {
-    std::string architecture;  // GGUF's name
+    const Family* family = nullptr;  // static
+    std::string architecture;        // GGUF's name
     std::string name;
 
     uint32_t layers = 0;
     uint32_t hidden = 0;
-    uint32_t feed_forward = 0;
+    uint32_t feed_forward = 0;  // of a layer, unless it differs
     uint32_t heads = 0;
-    uint32_t kv_heads = 0;
-    uint32_t head_dim = 0;
+    uint32_t kv_heads = 0;  // of a layer, unless it differs
+    uint32_t head_dim = 0;  // of a layer, unless it differs
     uint32_t vocabulary = 0;
     uint32_t context_tokens = 0;
+
+    std::vector<RopeConfig> ropes = std::vector<RopeConfig>(1);
+    std::vector<LayerConfig> layer;  // [layers]
+
+    // Norms.
+    NormKind norm = NormKind::Rms;
+    BiasRule norm_bias = BiasRule::Never;
     float norm_epsilon = 0;
-    RopeConfig rope;
+    float norm_offset = 0;  // what the file's norm weights lack: 1 for Gemma's safetensors
 
-    // Layer i sees the last layer_windows[i] tokens; nothing: all. [layers]
-    std::vector<std::optional<uint32_t>> layer_windows;
+    // The residual stream.
+    BlockForm block = BlockForm::Sequential;
+    bool norms_after = false;    // of the mixer's and the feed-forward's outputs
+    float residual_scale = 1;    // of what is added
+    double embedding_scale = 1;  // rounded to the embedding's type, if that is half precision
+    float logit_scale = 1;
+    bool layer_scales = false;     // every layer multiplies the stream by a number
+    uint32_t per_layer_width = 0;  // of an input of its own that every layer has; 0: none
+    float logit_soft_cap = 0;      // cap * tanh(logit / cap); 0: none
 
+    // Attention.
     QkRows qk_rows = QkRows::AsRotated;
-    bool qk_norm = false;  // an RMSNorm per head on queries and keys before the rotation
+    HeadNorm qk_norm = HeadNorm::None;
+    bool value_norm = false;  // an RMSNorm without a weight on every head of v
     BiasRule qkv_bias = BiasRule::Never;
     BiasRule output_bias = BiasRule::Never;
-    BiasRule mlp_bias = BiasRule::Never;
-    OutputMatrix output_matrix = OutputMatrix::Own;
+    double attention_scale = 0;  // 0: 1 / sqrt(head_dim)
+    float attention_soft_cap = 0;
+    bool attention_sinks = false;
+    std::optional<QueryTemperature> temperature;
 
-    uint32_t query_dim() const { return heads * head_dim; }
-    uint32_t kv_dim() const { return kv_heads * head_dim; }
+    // Feed-forward.
+    MlpForm mlp = MlpForm::Gated;
+    Activation activation = Activation::Silu;
+    BiasRule mlp_bias = BiasRule::Never;
+
+    OutputMatrix output_matrix = OutputMatrix::Own;
+    uint32_t token_types = 0;  // of an encoder: rows of the table of segments
+
+    // Every layer like the common values, seeing everything: what families start from.
+    void make_layers();
+    void set_rope_pairs(kernels::RopePairs pairs);
 
     // Everything that is checked whatever the file's format. DataCorrupt or Unsupported, naming
     // the value.

@@ -40,6 +40,73 @@ Result<std::optional<uint32_t>> GgufConfig::size(std::string_view name) {
     return static_cast<uint32_t>(*value);
 }
 
+bool GgufConfig::is_array(std::string_view name) const {
+    const GgufEntry* entry = file_.find(key(name));
+    return entry != nullptr && entry->type == GgufValueType::Array;
+}
+
+Result<std::optional<std::vector<uint32_t>>> GgufConfig::sizes(std::string_view name,
+                                                               uint32_t layers) {
+    if (!is_array(name)) {
+        WEIR_TRY_ASSIGN(const auto one, size(name));
+        return one ? std::optional(std::vector<uint32_t>(layers, *one)) : std::nullopt;
+    }
+    const std::string full = asked_.emplace_back(key(name));
+    WEIR_TRY_ASSIGN(const auto values, file_.find_unsigneds(full));
+    if (values.size() != layers) {
+        return data_corrupt("key {}: {} numbers for {} layers", full, values.size(), layers);
+    }
+    std::vector<uint32_t> out;
+    for (const uint64_t value : values) {
+        if (value > std::numeric_limits<uint32_t>::max()) {
+            return data_corrupt("key {}: {} is too large", full, value);
+        }
+        out.push_back(static_cast<uint32_t>(value));
+    }
+    return out;
+}
+
+Result<std::optional<std::vector<bool>>> GgufConfig::flags(std::string_view name, uint32_t layers) {
+    const std::string full = asked_.emplace_back(key(name));
+    const GgufEntry* entry = file_.find(full);
+    if (entry == nullptr) {
+        return std::nullopt;
+    }
+    if (entry->type != GgufValueType::Array || entry->element != GgufValueType::Bool) {
+        return data_corrupt("key {}: no array of bool", full);
+    }
+    if (entry->count != layers) {
+        return data_corrupt("key {}: {} flags for {} layers", full, entry->count, layers);
+    }
+    std::vector<bool> out;
+    for (const std::byte flag : entry->payload) {
+        out.push_back(flag != std::byte{0});
+    }
+    return out;
+}
+
+Result<void> GgufConfig::read_window_pattern(uint32_t window, uint32_t pattern,
+                                             TransformerConfig& out) {
+    constexpr std::string_view kPattern = "attention.sliding_window_pattern";
+    std::optional<std::vector<bool>> windowed;
+    if (is_array(kPattern)) {
+        WEIR_TRY_ASSIGN(windowed, flags(kPattern, out.layers));
+    } else {
+        WEIR_TRY_ASSIGN(const auto said, size(kPattern));
+        pattern = said.value_or(pattern);
+    }
+    for (uint32_t i = 0; i < out.layers; ++i) {
+        const bool sliding = windowed ? (*windowed)[i] : pattern == 0 || (i + 1) % pattern != 0;
+        out.layer[i].visible =
+            window != 0 && sliding ? Visibility::window(window) : Visibility::all();
+    }
+    return {};
+}
+
+bool GgufConfig::has_tensor(std::string_view name) const {
+    return std::ranges::find(file_.tensors(), name, &GgufTensor::name) != file_.tensors().end();
+}
+
 Result<uint32_t> GgufConfig::require_size(std::string_view name) {
     WEIR_TRY_ASSIGN(const auto value, size(name));
     if (!value) {
@@ -62,7 +129,7 @@ Result<std::optional<bool>> GgufConfig::flag(std::string_view name) {
 
 Result<void> GgufConfig::refuse_unless_zero(std::string_view name) {
     const GgufEntry* entry = file_.find(key(name));
-    if (entry == nullptr) {
+    if (entry == nullptr || std::ranges::find(asked_, entry->key) != asked_.end()) {
         return {};
     }
     const bool zero =
@@ -101,13 +168,10 @@ Result<void> read_shape(GgufConfig& in, TransformerConfig& out) {
     WEIR_TRY_ASSIGN(out.layers, in.require_size("block_count"));
     WEIR_TRY_ASSIGN(out.context_tokens, in.require_size("context_length"));
     WEIR_TRY_ASSIGN(out.hidden, in.require_size("embedding_length"));
-    WEIR_TRY_ASSIGN(out.feed_forward, in.require_size("feed_forward_length"));
     WEIR_TRY_ASSIGN(out.heads, in.require_size("attention.head_count"));
-    WEIR_TRY_ASSIGN(const auto kv_heads, in.size("attention.head_count_kv"));
-    out.kv_heads = kv_heads.value_or(out.heads);
     WEIR_TRY_ASSIGN(const auto key_length, in.size("attention.key_length"));
     WEIR_TRY_ASSIGN(const auto value_length, in.size("attention.value_length"));
-    if (out.layers > kLayersMax || out.heads == 0) {
+    if (out.layers == 0 || out.layers > kLayersMax || out.heads == 0) {
         return out.validate();  // names it
     }
     if (!key_length && out.hidden % out.heads != 0) {
@@ -118,6 +182,23 @@ Result<void> read_shape(GgufConfig& in, TransformerConfig& out) {
     if (value_length.value_or(out.head_dim) != out.head_dim) {
         return unsupported("key {}: {}, where keys have {}", in.key("attention.value_length"),
                            *value_length, out.head_dim);
+    }
+    return {};
+}
+
+// What the format allows to differ from layer to layer.
+Result<void> read_layers(GgufConfig& in, TransformerConfig& out) {
+    WEIR_TRY_ASSIGN(const auto widths, in.sizes("feed_forward_length", out.layers));
+    if (!widths) {
+        return data_corrupt("key {} is missing", in.key("feed_forward_length"));
+    }
+    WEIR_TRY_ASSIGN(const auto kv_heads, in.sizes("attention.head_count_kv", out.layers));
+    out.feed_forward = widths->front();
+    out.kv_heads = kv_heads ? kv_heads->front() : out.heads;
+    out.make_layers();
+    for (uint32_t i = 0; i < out.layers; ++i) {
+        out.layer[i].feed_forward = (*widths)[i];
+        out.layer[i].kv_heads = kv_heads ? (*kv_heads)[i] : out.heads;
     }
     return {};
 }
@@ -157,11 +238,22 @@ Result<void> read_yarn(GgufConfig& in, double factor, uint32_t original, RopeCon
     return {};
 }
 
+Result<void> read_longrope(GgufConfig& in, uint32_t original, RopeConfig& rope) {
+    if (!in.has_tensor("rope_factors_short.weight")) {
+        return data_corrupt("tensor rope_factors_short.weight is missing");
+    }
+    WEIR_TRY_ASSIGN(const auto attention, in.number("rope.scaling.attn_factor"));
+    rope.scaling =
+        LongropeScaling{.original_context = original, .attention_factor = attention.value_or(1)};
+    return {};
+}
+
 Result<void> read_rope(GgufConfig& in, TransformerConfig& out) {
     WEIR_TRY_ASSIGN(const auto rotary_dim, in.size("rope.dimension_count"));
     WEIR_TRY_ASSIGN(const auto theta, in.number("rope.freq_base"));
-    out.rope.rotary_dim = rotary_dim.value_or(out.head_dim);
-    out.rope.theta = theta.value_or(10000);
+    RopeConfig& rope = out.ropes[0];
+    rope.rotary_dim = rotary_dim.value_or(out.head_dim);
+    rope.theta = theta.value_or(10000);
 
     WEIR_TRY_ASSIGN(const auto type, in.text("rope.scaling.type"));
     WEIR_TRY_ASSIGN(const auto factor, in.number("rope.scaling.factor"));
@@ -169,12 +261,15 @@ Result<void> read_rope(GgufConfig& in, TransformerConfig& out) {
     WEIR_TRY_ASSIGN(const auto original, in.size("rope.scaling.original_context_length"));
     const double scale = factor.value_or(old_factor.value_or(1));
     const std::string_view kind = type.value_or("linear");
+    if (in.has_tensor("rope_factors_long.weight")) {  // no converter writes a type for it
+        return read_longrope(in, original.value_or(out.context_tokens), rope);
+    }
     if (kind == "yarn") {
-        return read_yarn(in, scale, original.value_or(out.context_tokens), out.rope);
+        return read_yarn(in, scale, original.value_or(out.context_tokens), rope);
     }
     if (kind == "linear") {
         if (scale != 1 && scale != 0) {
-            out.rope.scaling = LinearScaling{scale};
+            rope.scaling = LinearScaling{scale};
         }
         return {};
     }
@@ -185,30 +280,37 @@ Result<void> read_rope(GgufConfig& in, TransformerConfig& out) {
     return {};
 }
 
-Result<void> read_common(GgufConfig& in, TransformerConfig& out) {
-    WEIR_TRY(read_shape(in, out));
-    WEIR_TRY(read_vocabulary_size(in, out));
-    WEIR_TRY_ASSIGN(const auto epsilon, in.number("attention.layer_norm_rms_epsilon"));
-    if (!epsilon) {
+Result<void> read_epsilon(GgufConfig& in, TransformerConfig& out) {
+    WEIR_TRY_ASSIGN(const auto rms, in.number("attention.layer_norm_rms_epsilon"));
+    WEIR_TRY_ASSIGN(const auto layer, in.number("attention.layer_norm_epsilon"));
+    if (!rms && !layer) {
         return data_corrupt("key {} is missing", in.key("attention.layer_norm_rms_epsilon"));
     }
-    out.norm_epsilon = static_cast<float>(*epsilon);
+    out.norm_epsilon = static_cast<float>(rms ? *rms : *layer);
+    return {};
+}
+
+Result<void> read_common(GgufConfig& in, TransformerConfig& out) {
+    WEIR_TRY(read_shape(in, out));
+    WEIR_TRY(read_layers(in, out));
+    WEIR_TRY(read_vocabulary_size(in, out));
+    WEIR_TRY(read_epsilon(in, out));
     WEIR_TRY(read_rope(in, out));
-    out.context_tokens = context_reached(out.context_tokens, out.rope.scaling);
+    out.context_tokens = context_reached(out.context_tokens, out.ropes[0].scaling);
 
     WEIR_TRY_ASSIGN(const auto window, in.size("attention.sliding_window"));
-    out.layer_windows.assign(out.layers,
-                             window.value_or(0) == 0 ? std::nullopt : std::optional(*window));
+    if (window.value_or(0) != 0) {
+        for (LayerConfig& layer : out.layer) {
+            layer.visible = Visibility::window(*window);
+        }
+    }
     WEIR_TRY_ASSIGN(const auto causal, in.flag("attention.causal"));
-    if (!causal.value_or(true)) {
-        return unsupported("key {}: only causal attention is supported",
-                           in.key("attention.causal"));
+    if (causal.value_or(true) == out.family->encoder && causal) {
+        return unsupported("key {}: {} is not supported for this family",
+                           in.key("attention.causal"), *causal);
     }
     for (const std::string_view name : kHarmless) {
         in.ignore(name);
-    }
-    for (const std::string_view name : kZeroOnly) {
-        WEIR_TRY(in.refuse_unless_zero(name));
     }
     return {};
 }
@@ -226,10 +328,12 @@ Result<TransformerConfig> config_from_gguf(const GgufFile& file) {
     }
     const Family* family = find_family_of_gguf(*architecture);
     if (family == nullptr) {
-        return unsupported("key general.architecture: \"{}\" is not supported by this build",
-                           *architecture);
+        return unsupported(
+            "key general.architecture: \"{}\" is not supported by this build; known are {}",
+            *architecture, known_architectures());
     }
     TransformerConfig config;
+    config.family = family;
     config.architecture = *architecture;
     WEIR_TRY_ASSIGN(const auto model_name, file.find_text("general.name"));
     config.name = model_name.value_or("");
@@ -238,6 +342,9 @@ Result<TransformerConfig> config_from_gguf(const GgufFile& file) {
     GgufConfig in(file, *architecture);
     WEIR_TRY(read_common(in, config));
     WEIR_TRY(family->finish_gguf(in, config));
+    for (const std::string_view name : kZeroOnly) {
+        WEIR_TRY(in.refuse_unless_zero(name));
+    }
     WEIR_TRY(in.refuse_unknown());
     WEIR_TRY(config.validate());
     return config;

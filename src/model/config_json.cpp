@@ -1,20 +1,24 @@
 #include "model/config_json.h"
 
 #include <algorithm>
-#include <cmath>
-#include <iterator>
 #include <limits>
 #include <span>
 
 #include "model/family.h"
 #include "model/file_errors.h"
-#include "model/rope.h"
 
 namespace weir::model {
 
 namespace {
 
 constexpr uint32_t kFirstWindowLayerDefault = 28;  // Qwen2Config, Qwen3Config
+constexpr double kNumberMax = 1e15;
+
+// What rope parameters by layer type are called, and the base of those of windowed layers where no
+// file says it (Gemma 3).
+constexpr std::string_view kFullType = "full_attention";
+constexpr std::string_view kSlidingType = "sliding_attention";
+constexpr double kSlidingThetaDefault = 10000;
 
 }  // namespace
 
@@ -25,17 +29,40 @@ Result<std::optional<uint32_t>> JsonConfig::size(std::string_view name) {
 }
 
 Result<uint32_t> JsonConfig::require_size(std::string_view name) {
+    return require_size(name, std::nullopt);
+}
+
+Result<uint32_t> JsonConfig::require_size(std::string_view name,
+                                          std::optional<uint32_t> otherwise) {
     WEIR_TRY_ASSIGN(const auto value, size(name));
-    if (!value) {
-        return data_corrupt("{} is missing", fields_.path_of(name));
+    if (value || otherwise) {
+        return value.value_or(otherwise.value_or(0));
     }
-    return *value;
+    return data_corrupt("{} is missing", fields_.path_of(name));
 }
 
 Result<bool> JsonConfig::flag(std::string_view name) {
     bool value = false;
     WEIR_TRY(fields_.read(name, value));
     return value;
+}
+
+Result<bool> JsonConfig::flag(std::string_view name, bool otherwise) {
+    WEIR_TRY(fields_.read(name, otherwise));
+    return otherwise;
+}
+
+Result<std::optional<double>> JsonConfig::number(std::string_view name) {
+    std::optional<double> value;
+    WEIR_TRY(fields_.read(name, json::in_range(-kNumberMax, kNumberMax), value));
+    return value;
+}
+
+Result<std::optional<double>> JsonConfig::number_or_null(std::string_view name, double otherwise) {
+    if (object_.find(name) == nullptr) {
+        return otherwise;
+    }
+    return number(name);
 }
 
 Result<std::optional<uint32_t>> JsonConfig::window(std::optional<uint32_t> otherwise) {
@@ -46,32 +73,53 @@ Result<std::optional<uint32_t>> JsonConfig::window(std::optional<uint32_t> other
     return said.value_or(0) == 0 ? std::nullopt : said;
 }
 
+// Which layers `layer_types` calls sliding; nothing: there is no such list.
+Result<std::optional<std::vector<bool>>> JsonConfig::sliding_layers(uint32_t layers) {
+    WEIR_TRY_ASSIGN(const json::Array* types, fields_.array("layer_types"));
+    if (types == nullptr) {
+        return std::nullopt;
+    }
+    if (types->size() != layers) {
+        return data_corrupt("{} has {} entries for {} layers", fields_.path_of("layer_types"),
+                            types->size(), layers);
+    }
+    std::vector<bool> sliding;
+    for (const json::Value& value : *types) {
+        const std::string* type = value.if_string();
+        if (type == nullptr || (*type != "full_attention" && *type != "sliding_attention")) {
+            return unsupported("{}[{}]: only full_attention and sliding_attention are supported",
+                               fields_.path_of("layer_types"), sliding.size());
+        }
+        sliding.push_back(*type == "sliding_attention");
+    }
+    return sliding;
+}
+
 Result<void> JsonConfig::read_windows(std::optional<uint32_t> window, uint32_t first_layer,
                                       TransformerConfig& out) {
-    out.layer_windows.assign(out.layers, std::nullopt);
-    WEIR_TRY_ASSIGN(const json::Array* types, fields_.array("layer_types"));
-    if (types != nullptr && types->size() != out.layers) {
-        return data_corrupt("{} has {} entries for {} layers", fields_.path_of("layer_types"),
-                            types->size(), out.layers);
-    }
-    for (uint32_t layer = 0; layer < out.layers; ++layer) {
-        bool sliding = layer >= first_layer && window.value_or(0) != 0;
-        if (types != nullptr) {
-            const std::string* type = (*types)[layer].if_string();
-            if (type == nullptr || (*type != "full_attention" && *type != "sliding_attention")) {
-                return unsupported(
-                    "{}[{}]: only full_attention and sliding_attention are supported",
-                    fields_.path_of("layer_types"), layer);
-            }
-            sliding = *type == "sliding_attention";
-        }
-        if (sliding && window.value_or(0) == 0) {
+    WEIR_TRY_ASSIGN(const auto types, sliding_layers(out.layers));
+    for (uint32_t i = 0; i < out.layers; ++i) {
+        const bool sliding = types ? (*types)[i] : window.has_value() && i >= first_layer;
+        if (sliding && !window) {
             return data_corrupt("{}: sliding layers, but no sliding_window",
                                 fields_.path_of("layer_types"));
         }
-        if (sliding) {
-            out.layer_windows[layer] = window;
-        }
+        out.layer[i].visible = sliding ? Visibility::window(*window) : Visibility::all();
+    }
+    return {};
+}
+
+Result<void> JsonConfig::read_window_pattern(std::optional<uint32_t> window, uint32_t pattern,
+                                             TransformerConfig& out) {
+    for (const std::string_view name : {"_sliding_window_pattern", "sliding_window_pattern"}) {
+        WEIR_TRY(fields_.read(name, json::in_range(1u, kLayersMax), pattern));
+    }
+    if (has("layer_types")) {
+        return read_windows(window, 0, out);
+    }
+    for (uint32_t i = 0; i < out.layers; ++i) {
+        const bool sliding = window && (i + 1) % pattern != 0;
+        out.layer[i].visible = sliding ? Visibility::window(*window) : Visibility::all();
     }
     return {};
 }
@@ -86,9 +134,109 @@ Result<void> JsonConfig::read_switched_windows(TransformerConfig& out) {
 
 namespace {
 
-using json::in_range;
+RopeConfig rope_config(const RopeJson& rope, double theta, uint32_t head_dim) {
+    return {.theta = rope.theta.value_or(theta), .rotary_dim = head_dim, .scaling = rope.scaling};
+}
 
-constexpr double kFactorMax = 1e9;
+}  // namespace
+
+// Two forms: `rope_parameters` (everything in one dictionary, or in one for each type of layer), or
+// `rope_theta` with `rope_scaling`.
+Result<void> JsonConfig::read_ropes(double theta, TransformerConfig& out) {
+    WEIR_TRY(fields_.read("rope_theta", json::in_range(0.0, 1e15), theta));
+    RopeJsonContext context{.context_tokens = out.context_tokens};
+    WEIR_TRY(fields_.read("original_max_position_embeddings", json::in_range(1u, kContextMax),
+                          context.original_context));
+    rope_->original_context = context.original_context.value_or(out.context_tokens);
+    for (const std::string_view name : {"rope_parameters", "rope_scaling"}) {
+        WEIR_TRY_ASSIGN(const json::Object* object, fields_.object(name));
+        if (object == nullptr) {
+            continue;
+        }
+        if (object->find(kFullType) != nullptr || object->find(kSlidingType) != nullptr) {
+            WEIR_TRY(read_ropes_by_type(*object, fields_.path_of(name), context));
+        } else {
+            json::Fields fields(*object, fields_.path_of(name));
+            WEIR_TRY_ASSIGN(rope_, read_rope_json(std::move(fields), context));
+        }
+        break;
+    }
+    WEIR_TRY_ASSIGN(const auto part, number("partial_rotary_factor"));
+    if (part && rope_ && !rope_->rotary_part) {
+        rope_->rotary_part = part;
+    }
+    const RopeJson none;
+    out.ropes = {rope_config(rope_.value_or(none), theta, out.head_dim)};
+    if (sliding_rope_) {
+        out.ropes.push_back(
+            rope_config(sliding_rope_->value_or(none), kSlidingThetaDefault, out.head_dim));
+    }
+    return {};
+}
+
+Result<void> JsonConfig::read_ropes_by_type(const json::Object& object, const std::string& path,
+                                            const RopeJsonContext& context) {
+    json::Fields types(object, path);
+    const auto read = [&](std::string_view name, MaybeRope& rope) -> Result<void> {
+        WEIR_TRY_ASSIGN(const json::Object* one, types.object(name));
+        rope.reset();
+        if (one != nullptr) {
+            WEIR_TRY_ASSIGN(rope, read_rope_json(json::Fields(*one, types.path_of(name)), context));
+        }
+        return {};
+    };
+    WEIR_TRY(read(kFullType, rope_));
+    WEIR_TRY(read(kSlidingType, sliding_rope_.emplace()));
+    return types.refuse_unknown();
+}
+
+Result<void> JsonConfig::take_rotary_part(double otherwise, TransformerConfig& out) {
+    rotary_part_taken_ = true;
+    const double part = rope_ ? rope_->rotary_part.value_or(otherwise) : 1;
+    if (!(part > 0 && part <= 1)) {
+        return data_corrupt("{} is {}", fields_.path_of("partial_rotary_factor"), part);
+    }
+    out.ropes[0].rotary_dim = static_cast<uint32_t>(out.head_dim * part);  // rounded down
+    return {};
+}
+
+Result<void> JsonConfig::take_temperature(TransformerConfig& out) {
+    temperature_taken_ = true;
+    if (rope_ && rope_->temperature_beta != 0) {
+        // In float32, as GGUF has it, so that both formats give the same bits.
+        const auto beta = static_cast<float>(rope_->temperature_beta);
+        out.temperature = {.beta = double{beta}, .length = rope_->original_context};
+    }
+    return {};
+}
+
+Result<void> JsonConfig::finish_ropes(TransformerConfig& out) const {
+    if (!rotary_part_taken_ && rope_ && rope_->rotary_part.value_or(1) != 1) {
+        return unsupported("{}: only 1 is supported for this family",
+                           fields_.path_of("partial_rotary_factor"));
+    }
+    if (sliding_rope_ && *sliding_rope_ && (*sliding_rope_)->rotary_part.value_or(1) != 1) {
+        return unsupported("{}: only 1 is supported for sliding layers",
+                           fields_.path_of("partial_rotary_factor"));
+    }
+    if (!temperature_taken_ && rope_ && rope_->temperature_beta != 0) {
+        return unsupported("{}: not supported for this family",
+                           fields_.path_of("llama_4_scaling_beta"));
+    }
+    for (LayerConfig& layer : out.layer) {
+        const bool sliding = layer.visible.sight == Sight::Window;
+        if (!layer.rope || !sliding_rope_) {
+            continue;
+        }
+        const MaybeRope& rope = sliding ? *sliding_rope_ : rope_;
+        layer.rope = rope ? std::optional(sliding ? 1u : 0u) : std::nullopt;
+    }
+    return {};
+}
+
+namespace {
+
+using json::in_range;
 
 // Keys that change the results and are not implemented for these families. They may be there with
 // a value that switches them off.
@@ -126,16 +274,8 @@ constexpr std::string_view kRefused[] = {
     "use_mrope",
 };
 
-// Parts of a model that wraps a decoder; only kWrapped may have them.
+// Parts of a model that wraps a decoder; only wrapped types may have them.
 constexpr std::string_view kParts[] = {"text_config", "vision_config", "audio_config"};
-
-// Model types that wrap a decoder of another, and may leave its type out. Of these the part that
-// handles text is read; prompts have no images, so that the other parts are never needed.
-struct Wrapped {
-    std::string_view whole;
-    std::string_view text;
-};
-constexpr Wrapped kWrapped[] = {{"mistral3", "mistral"}};  // Mistral Small 3.1 and 3.2
 
 bool switched_off(const json::Value& value) {
     if (const bool* flag = value.if_bool()) {
@@ -156,8 +296,12 @@ bool switched_off(const json::Value& value) {
     return value.is_null();
 }
 
+// Those of `names` that nobody has asked for.
 Result<void> refuse_named(JsonConfig& in, std::span<const std::string_view> names) {
     for (const std::string_view name : names) {
+        if (in.fields().asked(name)) {
+            continue;
+        }
         const json::Value* value = in.fields().get(name);
         if (value != nullptr && !switched_off(*value)) {
             return unsupported("{}: not supported by this build for this family",
@@ -167,182 +311,58 @@ Result<void> refuse_named(JsonConfig& in, std::span<const std::string_view> name
     return {};
 }
 
-Result<void> refuse_foreign(JsonConfig& in) {
+Result<void> refuse_code(JsonConfig& in) {
     if (in.has("auto_map")) {
         return unsupported("{}: this model comes with its own Python code, which is never executed",
                            in.fields().path_of("auto_map"));
     }
-    WEIR_TRY(refuse_named(in, kRefused));
-    std::optional<std::string> activation;
-    WEIR_TRY(in.fields().read("hidden_act", activation));
-    if (activation.value_or("silu") != "silu") {
-        return unsupported("{}: only silu is supported for this family",
-                           in.fields().path_of("hidden_act"));
+    return {};
+}
+
+Result<void> read_activation(JsonConfig& in, const JsonDefaults& defaults, TransformerConfig& out) {
+    std::optional<std::string> name;
+    WEIR_TRY(in.fields().read(defaults.activation_name, name));
+    out.activation = defaults.activation;
+    if (!name) {
+        return {};
     }
-    std::optional<double> rotary_part;
-    WEIR_TRY(in.fields().read("partial_rotary_factor", in_range(0.0, 1.0), rotary_part));
-    if (rotary_part.value_or(1) != 1) {
-        return unsupported("{}: only 1 is supported for this family",
-                           in.fields().path_of("partial_rotary_factor"));
+    if (*name == "silu" || *name == "swish") {
+        out.activation = Activation::Silu;
+    } else if (*name == "gelu_pytorch_tanh" || *name == "gelu_new") {
+        out.activation = Activation::GeluTanh;
+    } else if (*name == "gelu") {
+        out.activation = Activation::Gelu;
+    } else {
+        return unsupported("{}: \"{}\" is not supported for this family",
+                           in.fields().path_of(defaults.activation_name), *name);
     }
     return {};
 }
 
-Result<void> read_shape(JsonConfig& in, TransformerConfig& out) {
-    WEIR_TRY_ASSIGN(out.layers, in.require_size("num_hidden_layers"));
-    WEIR_TRY_ASSIGN(out.hidden, in.require_size("hidden_size"));
-    WEIR_TRY_ASSIGN(out.feed_forward, in.require_size("intermediate_size"));
-    WEIR_TRY_ASSIGN(out.heads, in.require_size("num_attention_heads"));
+Result<void> read_shape(JsonConfig& in, const JsonDefaults& defaults, TransformerConfig& out) {
+    WEIR_TRY_ASSIGN(out.layers, in.require_size("num_hidden_layers", defaults.layers));
+    WEIR_TRY_ASSIGN(out.hidden, in.require_size("hidden_size", defaults.hidden));
+    WEIR_TRY_ASSIGN(out.feed_forward, in.require_size("intermediate_size", defaults.feed_forward));
+    WEIR_TRY_ASSIGN(out.heads, in.require_size("num_attention_heads", defaults.heads));
     WEIR_TRY_ASSIGN(const auto kv_heads, in.size("num_key_value_heads"));
-    out.kv_heads = kv_heads.value_or(out.heads);
-    WEIR_TRY_ASSIGN(out.vocabulary, in.require_size("vocab_size"));
-    WEIR_TRY_ASSIGN(out.context_tokens, in.require_size("max_position_embeddings"));
+    out.kv_heads = kv_heads.value_or(defaults.kv_heads.value_or(out.heads));
+    WEIR_TRY_ASSIGN(out.vocabulary, in.require_size("vocab_size", defaults.vocabulary));
+    WEIR_TRY_ASSIGN(out.context_tokens,
+                    in.require_size("max_position_embeddings", defaults.context_tokens));
     WEIR_TRY_ASSIGN(const auto head_dim, in.size("head_dim"));
     if (out.layers > kLayersMax || out.heads == 0) {
         return out.validate();  // names it
     }
-    if (!head_dim && out.hidden % out.heads != 0) {
+    if (!head_dim && !defaults.head_dim && out.hidden % out.heads != 0) {
         return data_corrupt("{}: {} heads do not divide {}",
                             in.fields().path_of("num_attention_heads"), out.heads, out.hidden);
     }
-    out.head_dim = head_dim.value_or(out.hidden / out.heads);
-    double epsilon = 1e-6;
-    WEIR_TRY(in.fields().read("rms_norm_eps", in_range(0.0, 1.0), epsilon));
+    out.head_dim = head_dim.value_or(defaults.head_dim.value_or(out.hidden / out.heads));
+    double epsilon = defaults.epsilon;
+    WEIR_TRY(in.fields().read(defaults.epsilon_name, in_range(0.0, 1.0), epsilon));
     out.norm_epsilon = static_cast<float>(epsilon);
-    WEIR_TRY_ASSIGN(const bool tied, in.flag("tie_word_embeddings"));
+    WEIR_TRY_ASSIGN(const bool tied, in.flag("tie_word_embeddings", defaults.tied));
     out.output_matrix = tied ? OutputMatrix::Tied : OutputMatrix::Own;
-    return {};
-}
-
-// The parameters of one rope type, as `rope_parameters` or `rope_scaling` has them.
-class RopeReader {
-  public:
-    RopeReader(json::Fields fields, const TransformerConfig& config)
-        : fields_(std::move(fields)), config_(config) {}
-
-    Result<RopeScaling> read(std::optional<uint32_t> top_level_original) {
-        WEIR_TRY_ASSIGN(const std::string type, read_type());
-        fields_.ignore({"rope_theta"});
-        original_ = config_.context_tokens;
-        WEIR_TRY(
-            fields_.read("original_max_position_embeddings", in_range(1u, kContextMax), original_));
-        original_ = top_level_original.value_or(original_);
-        if (type == "default") {
-            fields_.ignore({"factor"});
-            WEIR_TRY(refuse_unknown());
-            return RopeScaling{};
-        }
-        if (type == "linear") {
-            return finish(read_linear());
-        }
-        if (type == "llama3") {
-            return finish(read_llama3());
-        }
-        if (type == "yarn") {
-            return finish(read_yarn());
-        }
-        return unsupported("{}: rope type \"{}\" is not supported for this family",
-                           fields_.path_of("rope_type"), type);
-    }
-
-  private:
-    Result<std::string> read_type() {
-        std::optional<std::string> type;
-        std::optional<std::string> old_type;
-        WEIR_TRY(fields_.read("rope_type", type));
-        WEIR_TRY(fields_.read("type", old_type));
-        return type.value_or(old_type.value_or("default"));
-    }
-
-    Result<void> refuse_unknown() {
-        double rotary_part = 1;
-        WEIR_TRY(fields_.read("partial_rotary_factor", in_range(0.0, 1.0), rotary_part));
-        if (rotary_part != 1) {
-            return unsupported("{}: only 1 is supported for this family",
-                               fields_.path_of("partial_rotary_factor"));
-        }
-        return fields_.refuse_unknown();
-    }
-
-    template <typename Scaling>
-    Result<RopeScaling> finish(Result<Scaling> scaling) {
-        WEIR_TRY(scaling);
-        WEIR_TRY(refuse_unknown());
-        return RopeScaling{*scaling};
-    }
-
-    Result<double> require_factor(std::string_view name) {
-        std::optional<double> value;
-        WEIR_TRY(fields_.read(name, in_range(0.0, kFactorMax), value));
-        if (!value) {
-            return data_corrupt("{} is missing", fields_.path_of(name));
-        }
-        return *value;
-    }
-
-    Result<LinearScaling> read_linear() {
-        WEIR_TRY_ASSIGN(const double factor, require_factor("factor"));
-        return LinearScaling{factor};
-    }
-
-    Result<Llama3Scaling> read_llama3() {
-        Llama3Scaling out{.original_context = original_};
-        WEIR_TRY_ASSIGN(out.factor, require_factor("factor"));
-        WEIR_TRY_ASSIGN(out.low_freq_factor, require_factor("low_freq_factor"));
-        WEIR_TRY_ASSIGN(out.high_freq_factor, require_factor("high_freq_factor"));
-        return out;
-    }
-
-    Result<YarnScaling> read_yarn() {
-        YarnScaling out{.original_context = original_};
-        out.factor = static_cast<double>(config_.context_tokens) / original_;
-        WEIR_TRY(fields_.read("factor", in_range(0.0, kFactorMax), out.factor));
-        WEIR_TRY(fields_.read("beta_fast", in_range(0.0, kFactorMax), out.beta_fast));
-        WEIR_TRY(fields_.read("beta_slow", in_range(0.0, kFactorMax), out.beta_slow));
-        WEIR_TRY(fields_.read("truncate", out.truncate));
-        std::optional<double> attention;
-        std::optional<double> mscale;
-        std::optional<double> mscale_all;
-        WEIR_TRY(fields_.read("attention_factor", in_range(0.0, kFactorMax), attention));
-        WEIR_TRY(fields_.read("mscale", in_range(0.0, kFactorMax), mscale));
-        WEIR_TRY(fields_.read("mscale_all_dim", in_range(0.0, kFactorMax), mscale_all));
-        out.attention_factor = yarn_mscale(out.factor, 1);
-        if (mscale.value_or(0) != 0 && mscale_all.value_or(0) != 0) {
-            out.attention_factor =
-                yarn_mscale(out.factor, *mscale) / yarn_mscale(out.factor, *mscale_all);
-        }
-        out.attention_factor = attention.value_or(out.attention_factor);
-        return out;
-    }
-
-    json::Fields fields_;
-    const TransformerConfig& config_;
-    uint32_t original_ = 0;
-};
-
-// Both forms: `rope_parameters` (everything in one dictionary), or `rope_theta` with
-// `rope_scaling`.
-Result<void> read_rope(JsonConfig& in, TransformerConfig& out) {
-    out.rope.rotary_dim = out.head_dim;
-    WEIR_TRY(in.fields().read("rope_theta", in_range(0.0, 1e15), out.rope.theta));
-    std::optional<uint32_t> original;
-    WEIR_TRY(
-        in.fields().read("original_max_position_embeddings", in_range(1u, kContextMax), original));
-    for (const std::string_view name : {"rope_parameters", "rope_scaling"}) {
-        WEIR_TRY_ASSIGN(const json::Object* object, in.fields().object(name));
-        if (object == nullptr) {
-            continue;
-        }
-        if (object->find("full_attention") != nullptr ||
-            object->find("sliding_attention") != nullptr) {
-            return unsupported("{}: parameters by layer type are not supported for this family",
-                               in.fields().path_of(name));
-        }
-        json::Fields fields(*object, in.fields().path_of(name));
-        WEIR_TRY(fields.read("rope_theta", in_range(0.0, 1e15), out.rope.theta));
-        WEIR_TRY_ASSIGN(out.rope.scaling, RopeReader(std::move(fields), out).read(original));
-        return {};
-    }
     return {};
 }
 
@@ -350,22 +370,28 @@ Result<void> read_rope(JsonConfig& in, TransformerConfig& out) {
 Result<TransformerConfig> read_decoder(JsonConfig& in, std::string_view model_type) {
     const Family* family = find_family_of_json(model_type);
     if (family == nullptr) {
-        return unsupported("{}: \"{}\" is not supported by this build",
-                           in.fields().path_of("model_type"), model_type);
+        return unsupported("{}: \"{}\" is not supported by this build; known are {}",
+                           in.fields().path_of("model_type"), model_type, known_model_types());
     }
     TransformerConfig config;
+    config.family = family;
     config.architecture = family->gguf_architectures.front();
-    WEIR_TRY(refuse_foreign(in));
+    WEIR_TRY(refuse_code(in));
     WEIR_TRY(refuse_named(in, kParts));
-    WEIR_TRY(read_shape(in, config));
-    WEIR_TRY(read_rope(in, config));
-    config.context_tokens = context_reached(config.context_tokens, config.rope.scaling);
+    WEIR_TRY(read_shape(in, family->json, config));
+    WEIR_TRY(read_activation(in, family->json, config));
+    WEIR_TRY(in.read_ropes(family->json.rope_theta, config));
+    config.context_tokens = context_reached(config.context_tokens, config.ropes[0].scaling);
+    config.make_layers();
     WEIR_TRY(family->finish_json(in, config));
+    WEIR_TRY(in.finish_ropes(config));
+    WEIR_TRY(refuse_named(in, kRefused));
     return config;
 }
 
-Result<TransformerConfig> read_wrapped(JsonConfig& whole, const Wrapped& wrapped) {
-    WEIR_TRY(refuse_foreign(whole));
+Result<TransformerConfig> read_wrapped(JsonConfig& whole, const WrappedType& wrapped) {
+    WEIR_TRY(refuse_code(whole));
+    WEIR_TRY(refuse_named(whole, kRefused));
     WEIR_TRY_ASSIGN(const json::Object* text, whole.fields().object("text_config"));
     if (text == nullptr) {
         return data_corrupt("{} is missing", whole.fields().path_of("text_config"));
@@ -373,7 +399,7 @@ Result<TransformerConfig> read_wrapped(JsonConfig& whole, const Wrapped& wrapped
     JsonConfig in(*text, whole.fields().path_of("text_config"));
     std::string type(wrapped.text);
     WEIR_TRY(in.fields().read("model_type", type));
-    if (type != wrapped.text) {
+    if (!can_wrap(wrapped.whole, type)) {
         return unsupported("{}: \"{}\" is not supported inside {}",
                            in.fields().path_of("model_type"), type, wrapped.whole);
     }
@@ -393,10 +419,9 @@ Result<TransformerConfig> read_config(const json::Object& object) {
     if (!model_type) {
         return data_corrupt("config.json.model_type is missing");
     }
-    const auto* wrapped = std::ranges::find(kWrapped, *model_type, &Wrapped::whole);
-    WEIR_TRY_ASSIGN(TransformerConfig config, wrapped == std::end(kWrapped)
-                                                  ? read_decoder(in, *model_type)
-                                                  : read_wrapped(in, *wrapped));
+    const WrappedType* wrapped = find_wrapped(*model_type);
+    WEIR_TRY_ASSIGN(TransformerConfig config, wrapped == nullptr ? read_decoder(in, *model_type)
+                                                                 : read_wrapped(in, *wrapped));
     WEIR_TRY(in.fields().read("_name_or_path", config.name));
     WEIR_TRY(config.validate());
     return config;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <limits>
 #include <map>
@@ -81,6 +82,18 @@ std::string llama_json(std::string_view more, std::string_view type = "llama") {
            std::string(type) + "\"" + (more.empty() ? "" : ", ") + std::string(more) + "}";
 }
 
+using Windows = std::vector<std::optional<uint32_t>>;
+
+// Nothing: the layer sees everything.
+Windows windows(const TransformerConfig& config) {
+    Windows out;
+    for (const LayerConfig& layer : config.layer) {
+        const bool sliding = layer.visible.sight == Sight::Window;
+        out.push_back(sliding ? std::optional(layer.visible.tokens) : std::nullopt);
+    }
+    return out;
+}
+
 std::string json_refusal(std::string_view more, std::string_view type = "llama") {
     const auto config = from_json(llama_json(more, type));
     EXPECT_FALSE(config.has_value()) << more;
@@ -95,10 +108,10 @@ TEST(ConfigGguf, ReadsTheShape) {
     EXPECT_EQ(config->head_dim, 16u);
     EXPECT_EQ(config->kv_heads, 2u);
     EXPECT_EQ(config->context_tokens, 512u);
-    EXPECT_EQ(config->rope.theta, 10000.0);
-    EXPECT_EQ(config->rope.rotary_dim, 16u);
-    EXPECT_EQ(config->rope.pairs, kernels::RopePairs::Adjacent);
-    EXPECT_EQ(config->layer_windows, std::vector<std::optional<uint32_t>>(2));
+    EXPECT_EQ(config->ropes[0].theta, 10000.0);
+    EXPECT_EQ(config->ropes[0].rotary_dim, 16u);
+    EXPECT_EQ(config->ropes[0].pairs, kernels::RopePairs::Adjacent);
+    EXPECT_EQ(windows(*config), Windows(2));
 }
 
 TEST(ConfigGguf, HeadSizeNeedNotFollowFromTheHiddenSize) {
@@ -154,20 +167,30 @@ TEST(ConfigGguf, AbsurdShapesAreRefused) {
     }
 }
 
-TEST(ConfigGguf, OneNumberALayerMustBeOneNumber) {
+TEST(ConfigGguf, OneNumberALayerIsThatLayers) {
     const auto with_array = [](std::vector<int32_t> values) {
         return GgufCase{.numbers = {{"attention.head_count_kv", std::nullopt}},
                         .more = [values](GgufWriter& out) {
                             out.add_ints("llama.attention.head_count_kv", values);
                         }};
     };
-    EXPECT_EQ(with_array({2, 2}).read()->kv_heads, 2u);
-    EXPECT_THAT(with_array({2, 4}).refusal(), HasSubstr("llama.attention.head_count_kv"));
-    EXPECT_THAT(with_array({}).refusal(), HasSubstr("llama.attention.head_count_kv"));
+    EXPECT_EQ(with_array({2, 2}).read()->layer[1].kv_heads, 2u);
+    EXPECT_EQ(with_array({2, 4}).read()->layer[1].kv_heads, 4u);
+    EXPECT_FALSE(with_array({2, 3}).read().has_value());  // of 4 heads
+    for (const std::vector<int32_t>& other_length : {std::vector<int32_t>{}, {2}, {2, 2, 2}}) {
+        EXPECT_THAT(with_array(other_length).refusal(), HasSubstr("llama.attention.head_count_kv"));
+    }
+    const GgufCase heads{.numbers = {{"attention.head_count", std::nullopt}},
+                         .more = [](GgufWriter& out) {
+                             out.add_ints("llama.attention.head_count", std::array{4, 8});
+                         }};
+    EXPECT_THAT(heads.refusal(), HasSubstr("llama.attention.head_count"));
 }
 
 TEST(ConfigGguf, UnknownArchitecturesAreNamed) {
-    EXPECT_THAT(GgufCase{.architecture = "mamba"}.refusal(), HasSubstr("\"mamba\""));
+    const std::string said = GgufCase{.architecture = "mamba"}.refusal();
+    EXPECT_THAT(said, HasSubstr("\"mamba\""));
+    EXPECT_THAT(said, HasSubstr("llama, "));  // which are known
 }
 
 TEST(ConfigGguf, KeysThatMightChangeTheResultsAreRefusedByName) {
@@ -193,9 +216,9 @@ TEST(ConfigGguf, RopeScalingByType) {
             out.add_f32("llama.rope.scaling.factor", 4);
         }};
     };
-    EXPECT_TRUE(std::holds_alternative<std::monostate>(with_type("none").read()->rope.scaling));
-    EXPECT_EQ(std::get<LinearScaling>(with_type("linear").read()->rope.scaling).factor, 4);
-    const auto yarn = std::get<YarnScaling>(with_type("yarn").read()->rope.scaling);
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(with_type("none").read()->ropes[0].scaling));
+    EXPECT_EQ(std::get<LinearScaling>(with_type("linear").read()->ropes[0].scaling).factor, 4);
+    const auto yarn = std::get<YarnScaling>(with_type("yarn").read()->ropes[0].scaling);
     EXPECT_EQ(yarn.factor, 4);
     EXPECT_EQ(yarn.original_context, 512u);
     EXPECT_DOUBLE_EQ(yarn.attention_factor, yarn_mscale(4, 1));
@@ -228,7 +251,7 @@ TEST(ConfigGguf, AFactorWithoutATypeIsLinear) {
     const GgufCase old_name{.more = [](GgufWriter& out) {
         out.add_f32("llama.rope.scale_linear", 2);
     }};
-    EXPECT_EQ(std::get<LinearScaling>(old_name.read()->rope.scaling).factor, 2);
+    EXPECT_EQ(std::get<LinearScaling>(old_name.read()->ropes[0].scaling).factor, 2);
 }
 
 TEST(ConfigGguf, NumbersThatAreNoneAreRefused) {
@@ -243,10 +266,10 @@ TEST(ConfigGguf, NumbersThatAreNoneAreRefused) {
 
 TEST(ConfigGguf, Qwen3NormalizesHeadsAndQwen2HasBiases) {
     const auto qwen3 = GgufCase{.architecture = "qwen3"}.read();
-    EXPECT_TRUE(qwen3->qk_norm);
-    EXPECT_EQ(qwen3->rope.pairs, kernels::RopePairs::Halves);
+    EXPECT_EQ(qwen3->qk_norm, HeadNorm::Rms);
+    EXPECT_EQ(qwen3->ropes[0].pairs, kernels::RopePairs::Halves);
     const auto qwen2 = GgufCase{.architecture = "qwen2"}.read();
-    EXPECT_FALSE(qwen2->qk_norm);
+    EXPECT_EQ(qwen2->qk_norm, HeadNorm::None);
     EXPECT_EQ(qwen2->qkv_bias, BiasRule::Always);
 }
 
@@ -271,7 +294,7 @@ TEST(ConfigJson, BothFormatsSayTheSame) {
             EXPECT_EQ(gguf->norm_epsilon, json->norm_epsilon);
             EXPECT_EQ(gguf->qk_norm, json->qk_norm);
             const auto frequencies = [](const TransformerConfig& config) {
-                const auto made = RopeFrequencies::make(config.rope, {});
+                const auto made = RopeFrequencies::make(config.ropes[0], {});
                 return std::vector(made.frequencies().begin(), made.frequencies().end());
             };
             EXPECT_EQ(frequencies(*gguf), frequencies(*json));
@@ -285,8 +308,8 @@ TEST(ConfigJson, NewFormOfRopeParameters) {
            "low_freq_factor": 1.0, "high_freq_factor": 4.0,
            "original_max_position_embeddings": 256})"));
     ASSERT_TRUE(config.has_value()) << config.error().message;
-    EXPECT_EQ(config->rope.theta, 500000.0);
-    const auto scaling = std::get<Llama3Scaling>(config->rope.scaling);
+    EXPECT_EQ(config->ropes[0].theta, 500000.0);
+    const auto scaling = std::get<Llama3Scaling>(config->ropes[0].scaling);
     EXPECT_EQ(scaling.factor, 8.0);
     EXPECT_EQ(scaling.original_context, 256u);
 }
@@ -296,7 +319,7 @@ TEST(ConfigJson, TheTopLevelsOriginalLengthWins) {
         R"("original_max_position_embeddings": 128, "rope_scaling": {"type": "yarn",
            "original_max_position_embeddings": 64})"));
     ASSERT_TRUE(config.has_value()) << config.error().message;
-    const auto yarn = std::get<YarnScaling>(config->rope.scaling);
+    const auto yarn = std::get<YarnScaling>(config->ropes[0].scaling);
     EXPECT_EQ(yarn.original_context, 128u);
     EXPECT_EQ(yarn.factor, 4.0);  // max_position_embeddings over the original
 }
@@ -324,7 +347,7 @@ TEST(ConfigJson, YarnsMscalesMakeARatio) {
         const auto config = from_json(llama_json(
             R"("rope_scaling": {"type": "yarn", "factor": 16, )" + std::string(more) + "}"));
         EXPECT_TRUE(config.has_value()) << config.error().message;
-        return std::get<YarnScaling>(config->rope.scaling).attention_factor;
+        return std::get<YarnScaling>(config->ropes[0].scaling).attention_factor;
     };
     EXPECT_DOUBLE_EQ(factor_of(R"("mscale": 1, "mscale_all_dim": 1)"), 1.0);
     EXPECT_DOUBLE_EQ(factor_of(R"("mscale": 1)"), yarn_mscale(16, 1));
@@ -333,7 +356,7 @@ TEST(ConfigJson, YarnsMscalesMakeARatio) {
 }
 
 TEST(ConfigJson, RopeThatIsNotBuiltIsRefusedByName) {
-    for (const char* type : {"longrope", "su", "dynamic", "proportional"}) {
+    for (const char* type : {"dynamic", "ntk"}) {
         const auto said = json_refusal(R"("rope_scaling": {"type": ")" + std::string(type) +
                                        R"(", "factor": 2})");
         EXPECT_THAT(said, HasSubstr(type));
@@ -341,20 +364,30 @@ TEST(ConfigJson, RopeThatIsNotBuiltIsRefusedByName) {
     EXPECT_THAT(json_refusal(R"("rope_scaling": {"type": "linear", "factor": 2, "odd": 1})"),
                 HasSubstr("rope_scaling.odd"));
     EXPECT_THAT(json_refusal(R"("rope_parameters": {"full_attention": {"rope_theta": 1}})"),
-                HasSubstr("rope_parameters"));
+                HasSubstr("rope base"));
+    EXPECT_THAT(json_refusal(R"("rope_parameters": {"full_attention": {}, "odd_attention": {}})"),
+                HasSubstr("rope_parameters.odd_attention"));
+    EXPECT_THAT(json_refusal(R"("rope_scaling": {"type": "longrope", "short_factor": [1]})"),
+                HasSubstr("rope_scaling.long_factor"));
+    EXPECT_THAT(json_refusal(R"("rope_scaling": {"type": "su", "short_factor": [1],
+                                                 "long_factor": [2]})"),
+                HasSubstr("1 longrope factors"));
+    EXPECT_THAT(json_refusal(R"("rope_parameters": {"rope_type": "default",
+                                                    "llama_4_scaling_beta": 0.1})"),
+                HasSubstr("llama_4_scaling_beta"));
     EXPECT_THAT(json_refusal(R"("partial_rotary_factor": 0.5)"),
                 HasSubstr("partial_rotary_factor"));
 }
 
 TEST(ConfigJson, MistralsWindowCoversAllLayersOrThoseNamed) {
     const auto all = from_json(llama_json(R"("sliding_window": 16)", "mistral"));
-    EXPECT_EQ(all->layer_windows, (std::vector<std::optional<uint32_t>>{16, 16}));
+    EXPECT_EQ(windows(*all), (Windows{16, 16}));
     const auto named = from_json(llama_json(
         R"("sliding_window": 16, "layer_types": ["full_attention", "sliding_attention"])",
         "mistral"));
-    EXPECT_EQ(named->layer_windows, (std::vector<std::optional<uint32_t>>{std::nullopt, 16}));
+    EXPECT_EQ(windows(*named), (Windows{std::nullopt, 16}));
     const auto none = from_json(llama_json(R"("sliding_window": null)", "mistral"));
-    EXPECT_EQ(none->layer_windows, std::vector<std::optional<uint32_t>>(2));
+    EXPECT_EQ(windows(*none), Windows(2));
     EXPECT_THAT(json_refusal(R"("sliding_window": 16)"), HasSubstr("sliding_window"));
     EXPECT_THAT(json_refusal(R"("sliding_window": null,
             "layer_types": ["full_attention", "sliding_attention"])",
@@ -366,37 +399,33 @@ TEST(ConfigJson, MistralsWindowCoversAllLayersOrThoseNamed) {
 
 // Mistral 7B v0.1 relies on it: MistralConfig has 4096, and null is another thing than nothing.
 TEST(ConfigJson, AWindowThatIsNotMentionedHasTheClassesDefault) {
-    using Windows = std::vector<std::optional<uint32_t>>;
-    EXPECT_EQ(from_json(llama_json("", "mistral"))->layer_windows, (Windows{4096, 4096}));
-    EXPECT_EQ(from_json(llama_json("", "ministral"))->layer_windows, (Windows{4096, 4096}));
-    EXPECT_EQ(from_json(llama_json(R"("sliding_window": 0)", "mistral"))->layer_windows,
-              Windows(2));
-    EXPECT_EQ(from_json(llama_json("", "llama"))->layer_windows, Windows(2));
+    EXPECT_EQ(windows(*from_json(llama_json("", "mistral"))), (Windows{4096, 4096}));
+    EXPECT_EQ(windows(*from_json(llama_json("", "ministral"))), (Windows{4096, 4096}));
+    EXPECT_EQ(windows(*from_json(llama_json(R"("sliding_window": 0)", "mistral"))), Windows(2));
+    EXPECT_EQ(windows(*from_json(llama_json("", "llama"))), Windows(2));
     for (const char* family : {"qwen2", "qwen3"}) {
-        EXPECT_EQ(
-            from_json(llama_json(R"("use_sliding_window": true, "max_window_layers": 1)", family))
-                ->layer_windows,
-            (Windows{std::nullopt, 4096}));
+        EXPECT_EQ(windows(*from_json(
+                      llama_json(R"("use_sliding_window": true, "max_window_layers": 1)", family))),
+                  (Windows{std::nullopt, 4096}));
         // Both layers come before the 28th.
-        EXPECT_EQ(
-            from_json(llama_json(R"("use_sliding_window": true, "sliding_window": 16)", family))
-                ->layer_windows,
-            Windows(2));
-        EXPECT_EQ(from_json(llama_json(R"("use_sliding_window": true, "sliding_window": null,
-                                          "max_window_layers": 0)",
-                                       family))
-                      ->layer_windows,
+        EXPECT_EQ(windows(*from_json(
+                      llama_json(R"("use_sliding_window": true, "sliding_window": 16)", family))),
                   Windows(2));
+        EXPECT_EQ(
+            windows(*from_json(llama_json(R"("use_sliding_window": true, "sliding_window": null,
+                                          "max_window_layers": 0)",
+                                          family))),
+            Windows(2));
     }
 }
 
 TEST(ConfigJson, QwensWindowIsOffUntilSwitchedOn) {
     const auto off = from_json(llama_json(
         R"("use_sliding_window": false, "sliding_window": 16, "max_window_layers": 1)", "qwen2"));
-    EXPECT_EQ(off->layer_windows, std::vector<std::optional<uint32_t>>(2));
+    EXPECT_EQ(windows(*off), Windows(2));
     const auto on = from_json(llama_json(
         R"("use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1)", "qwen2"));
-    EXPECT_EQ(on->layer_windows, (std::vector<std::optional<uint32_t>>{std::nullopt, 16}));
+    EXPECT_EQ(windows(*on), (Windows{std::nullopt, 16}));
 }
 
 TEST(ConfigJson, Qwen3sHeadSizeHasItsOwnDefault) {
@@ -412,7 +441,7 @@ TEST(ConfigJson, KeysThatChangeTheResultsAreRefusedByName) {
     }
     EXPECT_THAT(json_refusal(R"("quantization_config": {"quant_method": "gptq"})"),
                 HasSubstr("quantization_config"));
-    EXPECT_THAT(json_refusal(R"("hidden_act": "gelu")"), HasSubstr("hidden_act"));
+    EXPECT_THAT(json_refusal(R"("hidden_act": "relu2")"), HasSubstr("hidden_act"));
     EXPECT_THAT(json_refusal("", "mamba2"), HasSubstr("\"mamba2\""));
 }
 
@@ -429,7 +458,7 @@ TEST(ConfigJson, AWrappedDecoderIsReadFromItsTextConfig) {
     EXPECT_EQ(config->architecture, "llama");
     EXPECT_EQ(config->head_dim, 32u);
     EXPECT_EQ(config->qk_rows, QkRows::HalvesToAdjacent);
-    EXPECT_EQ(config->layer_windows, std::vector<std::optional<uint32_t>>(2));
+    EXPECT_EQ(windows(*config), Windows(2));
     EXPECT_EQ(config->output_matrix, OutputMatrix::OwnIfPresent);
 
     const auto refusal = [](const std::string& text) {
@@ -437,8 +466,8 @@ TEST(ConfigJson, AWrappedDecoderIsReadFromItsTextConfig) {
         EXPECT_FALSE(read.has_value()) << text;
         return read ? "accepted" : read.error().message;
     };
-    EXPECT_THAT(refusal(wrapped("", "ministral3")),
-                HasSubstr("config.json.text_config.model_type: \"ministral3\""));
+    EXPECT_THAT(refusal(wrapped("", "qwen3")),
+                HasSubstr("config.json.text_config.model_type: \"qwen3\""));
     EXPECT_THAT(refusal(wrapped(R"("num_experts": 8)", "mistral")),
                 HasSubstr("config.json.text_config.num_experts"));
     EXPECT_THAT(refusal(wrapped("", "mistral", R"("quantization_config": {"bits": 8}, )")),

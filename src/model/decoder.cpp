@@ -1,8 +1,6 @@
 #include "model/decoder.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -10,104 +8,107 @@
 #include "kernels/activations.h"
 #include "kernels/row_ops.h"
 #include "kernels/thread_pool.h"
+#include "tensor/float16.h"
 
 namespace weir::model {
 
 namespace {
 
-// The widths of the scratch arrays, in floats a row.
-std::array<uint64_t, 10> scratch_widths(const TransformerConfig& config) {
-    return {config.hidden,
-            config.hidden,
-            config.query_dim(),
-            config.kv_dim(),
-            config.kv_dim(),
-            config.query_dim(),
-            config.feed_forward,
-            config.feed_forward,
-            config.rope.rotary_dim / 2,
-            config.rope.rotary_dim / 2};
+uint64_t float_bytes(uint64_t count) {
+    return ScratchArena::padded(count * sizeof(float));
 }
 
-uint64_t quantized_bytes(const TransformerConfig& config, uint32_t rows) {
-    const uint32_t widest = std::max({config.hidden, config.query_dim(), config.feed_forward});
-    return kernels::Activations::scratch_bytes(rows, widest);
+// The rows that logits are wanted of, normed and ready for the output matrix.
+uint64_t output_bytes(const TransformerConfig& config, uint32_t rows) {
+    return float_bytes(uint64_t{rows} * config.hidden) +
+           ScratchArena::padded(kernels::Activations::scratch_bytes(rows, config.hidden));
 }
 
-// The groups are one for each window size, in the order of their first layers.
-size_t group_of(const kv::StateSpec& state, uint32_t layer) {
-    for (size_t g = 0; g < state.groups.size(); ++g) {
-        if (std::ranges::binary_search(state.groups[g].layers, layer)) {
-            return g;
-        }
+// Models that scale the embedding by a root round it to the type that they compute in first.
+float rounded(double factor, tensor::DType dtype) {
+    const auto value = static_cast<float>(factor);
+    switch (dtype) {
+        case tensor::DType::BF16:
+            return tensor::f32_from_bf16(tensor::bf16_from_f32(value));
+        case tensor::DType::F16:
+            return tensor::f32_from_f16(tensor::f16_from_f32(value));
+        default:
+            return value;
     }
-    WEIR_ASSERT(false);
-    return 0;
 }
 
 }  // namespace
 
-uint64_t decoder_scratch_bytes(const TransformerConfig& config, uint32_t batch_tokens_max) {
-    uint64_t bytes = ScratchArena::padded(quantized_bytes(config, batch_tokens_max));
-    for (const uint64_t width : scratch_widths(config)) {
-        bytes += ScratchArena::padded(width * batch_tokens_max * sizeof(float));
+uint64_t decoder_scratch_bytes(const TransformerConfig& config, const DecoderWeights& weights,
+                               uint32_t batch_tokens_max) {
+    const uint64_t rows = batch_tokens_max;
+    uint64_t kept = float_bytes(rows * config.hidden);
+    for (const RopeConfig& rope : config.ropes) {
+        kept += 2 * float_bytes(rows * (rope.rotary_dim / 2));
     }
-    return bytes;
+    uint64_t largest = output_bytes(config, batch_tokens_max);
+    if (weights.layer_inputs) {
+        kept += float_bytes(rows * weights.layer_inputs->row());
+        largest = std::max(largest,
+                           scratch_bytes(*weights.layer_inputs, batch_tokens_max, config.hidden));
+    }
+    for (const Block& block : weights.blocks) {
+        largest = std::max(largest, scratch_bytes(block, batch_tokens_max, config.hidden));
+    }
+    return kept + largest;
 }
 
-kv::StateSpec decoder_state_spec(const TransformerConfig& config, tensor::DType kv_dtype,
-                                 uint32_t block_tokens) {
-    kv::StateSpec spec{.kv_dtype = kv_dtype, .block_tokens = block_tokens};
-    for (uint32_t layer = 0; layer < config.layers; ++layer) {
-        const auto& window = config.layer_windows[layer];
-        auto group = std::ranges::find(spec.groups, window, &kv::AttentionGroup::window_tokens);
-        if (group == spec.groups.end()) {
-            spec.groups.push_back({.kv_heads = config.kv_heads,
-                                   .key_dim = config.head_dim,
-                                   .value_dim = config.head_dim,
-                                   .window_tokens = window});
-            group = spec.groups.end() - 1;
-        }
-        group->layers.push_back(layer);
+StatePlan decoder_state(std::span<const Block> blocks, tensor::DType kv_dtype,
+                        uint32_t block_tokens) {
+    std::vector<StateNeed> needs;
+    needs.reserve(blocks.size());
+    for (const Block& block : blocks) {
+        needs.push_back(block.mixer->state());
     }
-    return spec;
+    return plan_state(needs, kv_dtype, block_tokens);
 }
 
 Decoder::Decoder(DecoderParts parts, kernels::Compute compute)
     : parts_(std::move(parts)),
       compute_(compute),
-      frequencies_(RopeFrequencies::make(parts_.config.rope, parts_.weights.rope_divisors)),
-      arena_(decoder_scratch_bytes(parts_.config, parts_.batch_tokens_max)) {
+      embedding_scale_(rounded(parts_.config.embedding_scale, parts_.weights.embedding.dtype)),
+      arena_(decoder_scratch_bytes(parts_.config, parts_.weights, parts_.batch_tokens_max)) {
     const uint32_t rows = parts_.batch_tokens_max;
-    const std::array<std::span<float>*, 10> arrays = {&x_,     &normed_, &q_,  &k_,       &v_,
-                                                      &mixed_, &gate_,   &up_, &cosines_, &sines_};
-    const auto widths = scratch_widths(parts_.config);
-    for (size_t i = 0; i < arrays.size(); ++i) {
-        *arrays[i] = arena_.take_floats(widths[i] * rows);
+    x_ = arena_.take_floats(uint64_t{rows} * parts_.config.hidden);
+    if (parts_.weights.layer_inputs) {
+        layer_inputs_ = arena_.take_floats(rows * parts_.weights.layer_inputs->row());
     }
-    quantized_ = arena_.take(quantized_bytes(parts_.config, rows));
-
+    for (size_t i = 0; i < parts_.config.ropes.size(); ++i) {
+        const RopeConfig& config = parts_.config.ropes[i];
+        const RopeTensors tensors = i == 0 ? parts_.weights.rope : RopeTensors{};
+        const uint64_t pairs = config.rotary_dim / 2;
+        const Rope& rope = ropes_.emplace_back(
+            Rope{.short_frequencies = RopeFrequencies::make(config, tensors, RopeVariant::Short),
+                 .long_frequencies = RopeFrequencies::make(config, tensors, RopeVariant::Long),
+                 .cosines = arena_.take_floats(rows * pairs),
+                 .sines = arena_.take_floats(rows * pairs)});
+        rope_tables_.push_back({.cosines = rope.cosines.data(),
+                                .sines = rope.sines.data(),
+                                .rotary_dim = config.rotary_dim,
+                                .pairs = config.pairs});
+    }
     tokens_.reserve(rows);
     sequence_of_.reserve(rows);
     positions_.reserve(rows);
+    slices_.reserve(rows);
     row_numbers_.resize(rows);
     std::iota(row_numbers_.begin(), row_numbers_.end(), 0u);
-    for (const kv::AttentionGroup& group : parts_.state.groups) {
+    for (size_t g = 0; g < parts_.state.spec.groups.size(); ++g) {
+        const kv::AttentionGroup& group = parts_.state.spec.groups[g];
         GroupRows& out = groups_.emplace_back();
-        out.layout = {.dtype = parts_.state.kv_dtype,
-                      .block_tokens = parts_.state.block_tokens,
+        out.layout = {.dtype = parts_.state.spec.kv_dtype,
+                      .block_tokens = parts_.state.spec.block_tokens,
                       .kv_heads = group.kv_heads,
                       .key_dim = group.key_dim,
                       .value_dim = group.value_dim};
+        out.visible = parts_.state.visible[g];
         out.sequences.reserve(rows);
         out.queries.reserve(rows);
-    }
-    for (uint32_t layer = 0; layer < parts_.config.layers; ++layer) {
-        const size_t g = group_of(parts_.state, layer);
-        const kv::AttentionGroup& group = parts_.state.groups[g];
-        const auto place = std::ranges::lower_bound(group.layers, layer) - group.layers.begin();
-        places_.push_back(
-            {g, static_cast<size_t>(place) * kv::layer_block_bytes(parts_.state, group)});
     }
 }
 
@@ -130,11 +131,12 @@ Result<void> Decoder::check_slice(const SequenceSlice& slice) const {
         return fail(ErrorCode::Internal, "{} block tables for {} groups", slice.state.blocks.size(),
                     groups_.size());
     }
+    if (parts_.state.spec.recurrent_bytes > 0 && slice.state.recurrent == nullptr) {
+        return fail(ErrorCode::Internal, "the recurrent state is missing");
+    }
     for (size_t g = 0; g < groups_.size(); ++g) {
-        const uint32_t block_tokens = parts_.state.block_tokens;
-        const auto& window = parts_.state.groups[g].window_tokens;
-        const uint32_t first_seen =
-            window && slice.position >= *window ? slice.position - *window + 1 : 0;
+        const uint32_t block_tokens = parts_.state.spec.block_tokens;
+        const uint32_t first_seen = groups_[g].visible.first_key(slice.position);
         const auto blocks = slice.state.blocks[g];
         const uint64_t needed = (end + block_tokens - 1) / block_tokens;
         const bool there =
@@ -170,7 +172,12 @@ void Decoder::lay_out(std::span<const SequenceSlice> batch) {
     tokens_.clear();
     sequence_of_.clear();
     positions_.clear();
+    slices_.clear();
     for (size_t s = 0; s < batch.size(); ++s) {
+        slices_.push_back({.first_row = tokens_.size(),
+                           .rows = batch[s].tokens.size(),
+                           .position = batch[s].position,
+                           .recurrent = batch[s].state.recurrent});
         for (size_t t = 0; t < batch[s].tokens.size(); ++t) {
             tokens_.push_back(batch[s].tokens[t]);
             sequence_of_.push_back(static_cast<uint32_t>(s));
@@ -181,13 +188,7 @@ void Decoder::lay_out(std::span<const SequenceSlice> batch) {
     for (size_t g = 0; g < groups_.size(); ++g) {
         lay_out_group(g, batch);
     }
-    const size_t pairs = frequencies_.pairs();
-    compute_.pool.parallel_for(rows_, 16, [&](size_t begin, size_t end) {
-        for (size_t r = begin; r < end; ++r) {
-            frequencies_.fill(positions_[r], cosines_.subspan(r * pairs, pairs),
-                              sines_.subspan(r * pairs, pairs));
-        }
-    });
+    fill_ropes(batch);
 }
 
 void Decoder::lay_out_group(size_t group, std::span<const SequenceSlice> batch) {
@@ -197,11 +198,34 @@ void Decoder::lay_out_group(size_t group, std::span<const SequenceSlice> batch) 
     for (const SequenceSlice& slice : batch) {
         out.sequences.push_back({slice.state.blocks[group].data()});
     }
-    const auto& window = parts_.state.groups[group].window_tokens;
     for (size_t r = 0; r < rows_; ++r) {
-        const uint32_t end = positions_[r] + 1;
-        const uint32_t begin = window && end > *window ? end - *window : 0;
-        out.queries.push_back({sequence_of_[r], begin, end});
+        out.queries.push_back(
+            {sequence_of_[r], out.visible.first_key(positions_[r]), positions_[r] + 1});
+    }
+}
+
+void Decoder::fill_ropes(std::span<const SequenceSlice> batch) {
+    for (const Rope& rope : ropes_) {
+        const size_t pairs = rope.short_frequencies.pairs();
+        compute_.pool.parallel_for(rows_, 16, [&](size_t begin, size_t end) {
+            for (size_t r = begin; r < end; ++r) {
+                const bool is_long = batch[sequence_of_[r]].rope == RopeVariant::Long;
+                const auto& frequencies = is_long ? rope.long_frequencies : rope.short_frequencies;
+                frequencies.fill(positions_[r], rope.cosines.subspan(r * pairs, pairs),
+                                 rope.sines.subspan(r * pairs, pairs));
+            }
+        });
+    }
+}
+
+void Decoder::embed() {
+    kernels::lookup_rows(compute_, parts_.weights.embedding, tokens_, x_.data());
+    if (embedding_scale_ != 1) {
+        kernels::scale(compute_, embedding_scale_, rows_ * parts_.config.hidden, x_.data());
+    }
+    if (const auto& inputs = parts_.weights.layer_inputs) {
+        make_layer_inputs(*inputs, compute_, tokens_, x_.first(rows_ * parts_.config.hidden),
+                          arena_, layer_inputs_.first(rows_ * inputs->row()));
     }
 }
 
@@ -211,157 +235,55 @@ Result<void> Decoder::forward(std::span<const SequenceSlice> batch, std::span<fl
         return {};
     }
     lay_out(batch);
-    kernels::lookup_rows(compute_, parts_.weights.embedding, tokens_, x_.data());
-    for (size_t i = 0; i < places_.size(); ++i) {
-        attend(parts_.weights.layers[i], places_[i]);
-        feed_forward(parts_.weights.layers[i]);
+    embed();
+    const Pass pass{
+        .compute = compute_,
+        .rows = rows_,
+        .tokens = tokens_,
+        .sequence_of = sequence_of_,
+        .positions = positions_,
+        .row_numbers = std::span(row_numbers_).first(rows_),
+        .slices = slices_,
+        .groups = groups_,
+        .ropes = rope_tables_,
+        .layer_inputs = layer_inputs_.first(layer_inputs_.size() / parts_.batch_tokens_max * rows_),
+        .scratch = arena_};
+    for (size_t i = 0; i < parts_.weights.blocks.size(); ++i) {
+        run(parts_.weights.blocks[i], pass, parts_.state.layers[i],
+            x_.first(rows_ * parts_.config.hidden));
     }
     write_logits(batch, logits);
     return {};
 }
 
-void Decoder::multiply(const Linear& linear, kernels::Activations& x, std::span<float> out) {
-    kernels::matmul(compute_, linear.weight, x, out.data(), linear.weight.rows);
-    if (!linear.bias.empty()) {
-        kernels::add_bias(compute_, linear.bias, rows_, out.data());
-    }
-}
-
-void Decoder::attend(const LayerWeights& layer, const LayerPlace& place) {
-    const TransformerConfig& config = parts_.config;
-    kernels::rms_norm(compute_, x_.data(), rows_, config.hidden, layer.attn_norm,
-                      config.norm_epsilon, normed_.data());
-    project_qkv(layer);
-    rotate(layer);
-
-    const GroupRows& group = groups_[place.group];
-    kernels::write_kv(compute_, {.layout = group.layout,
-                                 .layer_offset = place.offset,
-                                 .sequences = group.sequences,
-                                 .sequence_of = sequence_of_,
-                                 .positions = positions_,
-                                 .k = k_.data(),
-                                 .k_stride = config.kv_dim(),
-                                 .v = v_.data(),
-                                 .v_stride = config.kv_dim()});
-    kernels::attention(compute_, {.layout = group.layout,
-                                  .layer_offset = place.offset,
-                                  .sequences = group.sequences,
-                                  .rows = group.queries,
-                                  .heads = config.heads,
-                                  .scale = 1 / std::sqrt(static_cast<float>(config.head_dim)),
-                                  .q = q_.data(),
-                                  .q_stride = config.query_dim(),
-                                  .out = mixed_.data(),
-                                  .out_stride = config.query_dim()});
-
-    kernels::Activations mixed(mixed_.data(), rows_, config.query_dim(), quantized_);
-    multiply(layer.output, mixed, normed_);
-    kernels::add(compute_, x_.data(), normed_.data(), rows_ * config.hidden, x_.data());
-}
-
-void Decoder::project_qkv(const LayerWeights& layer) {
-    kernels::Activations normed(normed_.data(), rows_, parts_.config.hidden, quantized_);
-    const std::array jobs = {
-        kernels::MatmulJob{layer.q.weight, q_.data(), layer.q.weight.rows},
-        kernels::MatmulJob{layer.k.weight, k_.data(), layer.k.weight.rows},
-        kernels::MatmulJob{layer.v.weight, v_.data(), layer.v.weight.rows},
-    };
-    kernels::matmul(compute_, normed, jobs);
-    const std::array<std::pair<const Linear*, std::span<float>>, 3> outputs = {
-        {{&layer.q, q_}, {&layer.k, k_}, {&layer.v, v_}}};
-    for (const auto& [linear, out] : outputs) {
-        if (!linear->bias.empty()) {
-            kernels::add_bias(compute_, linear->bias, rows_, out.data());
-        }
-    }
-}
-
-// Per-head norms, then positions.
-void Decoder::rotate(const LayerWeights& layer) {
-    const TransformerConfig& config = parts_.config;
-    const kernels::RopeTable table{.cosines = cosines_.data(),
-                                   .sines = sines_.data(),
-                                   .rotary_dim = config.rope.rotary_dim,
-                                   .pairs = config.rope.pairs};
-    const std::span row_numbers = std::span(row_numbers_).first(rows_);
-    const auto finish = [&](std::span<float> rows, uint32_t heads, std::span<const float> norm) {
-        if (config.qk_rows == QkRows::HalvesToAdjacent) {
-            interleave_pairs(rows, heads);
-        }
-        if (config.qk_norm) {
-            kernels::rms_norm(compute_, rows.data(), rows_ * heads, config.head_dim, norm,
-                              config.norm_epsilon, rows.data());
-        }
-        kernels::rope(compute_, table, row_numbers, heads, config.head_dim, rows.data(),
-                      size_t{heads} * config.head_dim);
-    };
-    finish(q_, config.heads, layer.q_norm);
-    finish(k_, config.kv_heads, layer.k_norm);
-}
-
-// The rotated part of every head from (0, d/2, 1, d/2 + 1, …) as halves to adjacent pairs.
-void Decoder::interleave_pairs(std::span<float> rows, size_t heads) {
-    const size_t head_dim = parts_.config.head_dim;
-    const size_t half = parts_.config.rope.rotary_dim / 2;
-    compute_.pool.parallel_for(rows_, 16, [&](size_t begin, size_t end) {
-        std::array<float, kHeadDimMax> copy;
-        for (size_t h = begin * heads; h < end * heads; ++h) {
-            const std::span head = rows.subspan(h * head_dim, 2 * half);
-            std::ranges::copy(head, copy.begin());
-            for (size_t i = 0; i < half; ++i) {
-                head[2 * i] = copy[i];
-                head[2 * i + 1] = copy[i + half];
-            }
-        }
-    });
-}
-
-void Decoder::feed_forward(const LayerWeights& layer) {
-    const TransformerConfig& config = parts_.config;
-    kernels::rms_norm(compute_, x_.data(), rows_, config.hidden, layer.ffn_norm,
-                      config.norm_epsilon, normed_.data());
-    kernels::Activations normed(normed_.data(), rows_, config.hidden, quantized_);
-    const std::array jobs = {
-        kernels::MatmulJob{layer.gate.weight, gate_.data(), config.feed_forward},
-        kernels::MatmulJob{layer.up.weight, up_.data(), config.feed_forward},
-    };
-    kernels::matmul(compute_, normed, jobs);
-    if (!layer.gate.bias.empty()) {
-        kernels::add_bias(compute_, layer.gate.bias, rows_, gate_.data());
-    }
-    if (!layer.up.bias.empty()) {
-        kernels::add_bias(compute_, layer.up.bias, rows_, up_.data());
-    }
-    kernels::silu_mul(compute_, gate_.data(), up_.data(), rows_ * config.feed_forward,
-                      gate_.data());
-    kernels::Activations gated(gate_.data(), rows_, config.feed_forward, quantized_);
-    multiply(layer.down, gated, normed_);
-    kernels::add(compute_, x_.data(), normed_.data(), rows_ * config.hidden, x_.data());
-}
-
 void Decoder::write_logits(std::span<const SequenceSlice> batch, std::span<float> logits) {
     const TransformerConfig& config = parts_.config;
     const size_t hidden = config.hidden;
-    size_t wanted = 0;
-    size_t first_row = 0;
-    for (const SequenceSlice& slice : batch) {
-        const size_t count = slice.logits == LogitsWanted::All    ? slice.tokens.size()
-                             : slice.logits == LogitsWanted::Last ? 1
-                                                                  : 0;
-        const size_t from = first_row + slice.tokens.size() - count;
-        std::memmove(normed_.data() + wanted * hidden, x_.data() + from * hidden,
-                     count * hidden * sizeof(float));
-        wanted += count;
-        first_row += slice.tokens.size();
-    }
+    const size_t wanted = logit_rows(batch);
     if (wanted == 0) {
         return;
     }
-    kernels::rms_norm(compute_, normed_.data(), wanted, hidden, parts_.weights.output_norm,
-                      config.norm_epsilon, normed_.data());
-    kernels::Activations normed(normed_.data(), wanted, hidden, quantized_);
-    kernels::matmul(compute_, parts_.weights.output, normed, logits.data(), config.vocabulary);
+    const ScratchArena::Mark mark = arena_.mark();
+    const std::span normed = arena_.take_floats(wanted * hidden);
+    const std::span quantized = arena_.take(kernels::Activations::scratch_bytes(wanted, hidden));
+    size_t filled = 0;
+    for (size_t s = 0; s < batch.size(); ++s) {
+        const size_t count = logit_rows(batch.subspan(s, 1));
+        const size_t from = slices_[s].first_row + slices_[s].rows - count;
+        std::memcpy(normed.data() + filled * hidden, x_.data() + from * hidden,
+                    count * hidden * sizeof(float));
+        filled += count;
+    }
+    apply(compute_, parts_.weights.output_norm, normed.data(), wanted, hidden, normed.data());
+    kernels::Activations activations(normed.data(), wanted, hidden, quantized);
+    multiply(compute_, parts_.weights.output, activations, logits);
+    if (config.logit_scale != 1) {
+        kernels::scale(compute_, config.logit_scale, logits.size(), logits.data());
+    }
+    if (config.logit_soft_cap != 0) {
+        kernels::soft_cap(compute_, config.logit_soft_cap, logits.size(), logits.data());
+    }
+    arena_.rewind(mark);
 }
 
 }  // namespace weir::model

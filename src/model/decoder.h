@@ -6,10 +6,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "kernels/attention.h"
 #include "kernels/kernel_set.h"
-#include "kernels/matmul.h"
 #include "model/config.h"
+#include "model/layers/state_plan.h"
 #include "model/model.h"
 #include "model/rope.h"
 #include "model/scratch.h"
@@ -18,23 +17,24 @@
 namespace weir::model {
 
 // Bytes that a decoder reserves for one pass over `batch_tokens_max` tokens.
-uint64_t decoder_scratch_bytes(const TransformerConfig& config, uint32_t batch_tokens_max);
+uint64_t decoder_scratch_bytes(const TransformerConfig& config, const DecoderWeights& weights,
+                               uint32_t batch_tokens_max);
 
-// What a sequence of this model remembers: one attention group for each window size.
-kv::StateSpec decoder_state_spec(const TransformerConfig& config, tensor::DType kv_dtype,
-                                 uint32_t block_tokens);
+// What a sequence of this model remembers.
+StatePlan decoder_state(std::span<const Block> blocks, tensor::DType kv_dtype,
+                        uint32_t block_tokens);
 
 struct DecoderParts {
     TransformerConfig config;
     DecoderWeights weights;
-    kv::StateSpec state;
+    StatePlan state;
     ModelInfo info;
     uint32_t batch_tokens_max = 0;
     std::shared_ptr<const void> source;  // keeps the mapped files
 };
 
-// The forward pass that the decoder-only families share (families/llama.cpp has the formulas):
-// pre-norm blocks of attention and a gated feed-forward layer, options by config.
+// The forward pass that all decoder-only families share: the embedding, blocks of a token mixer and
+// a feed-forward layer (layers/), a norm and the output matrix.
 //
 // A pass lays the batch's tokens out as rows of one matrix; every operation computes each row by
 // itself, in an order that knows nothing of the other rows (kernels/ promises it, and nothing here
@@ -48,64 +48,44 @@ class Decoder final : public Model {
     Decoder(DecoderParts parts, kernels::Compute compute);
 
     const ModelInfo& info() const override { return parts_.info; }
-    const kv::StateSpec& state_spec() const override { return parts_.state; }
+    const kv::StateSpec& state_spec() const override { return parts_.state.spec; }
     uint32_t batch_tokens_max() const override { return parts_.batch_tokens_max; }
     Result<void> forward(std::span<const SequenceSlice> batch, std::span<float> logits) override;
 
   private:
-    // Where a layer's keys and values are.
-    struct LayerPlace {
-        size_t group = 0;   // of state.groups
-        size_t offset = 0;  // bytes into the group's blocks
-    };
-    // A group's part of the pass at hand.
-    struct GroupRows {
-        kernels::KvLayout layout;
-        std::vector<kernels::PagedKv> sequences;  // [slices]
-        std::vector<kernels::QueryRow> queries;   // [rows]
-    };
-
     Result<void> check(std::span<const SequenceSlice> batch, std::span<float> logits) const;
     Result<void> check_slice(const SequenceSlice& slice) const;
     void lay_out(std::span<const SequenceSlice> batch);
     void lay_out_group(size_t group, std::span<const SequenceSlice> batch);
-    void attend(const LayerWeights& layer, const LayerPlace& place);
-    void project_qkv(const LayerWeights& layer);
-    void rotate(const LayerWeights& layer);
-    void interleave_pairs(std::span<float> rows, size_t heads);
-    void feed_forward(const LayerWeights& layer);
+    void fill_ropes(std::span<const SequenceSlice> batch);
+    void embed();
     void write_logits(std::span<const SequenceSlice> batch, std::span<float> logits);
 
-    // out = weight x + bias for `rows` rows of x.
-    void multiply(const Linear& linear, kernels::Activations& x, std::span<float> out);
-    std::span<float> rows_of(std::span<float> buffer, size_t width) const {
-        return buffer.first(rows_ * width);
-    }
+    // A rope of the config: its frequencies by variant, and a line of the table for each row.
+    struct Rope {
+        RopeFrequencies short_frequencies;
+        RopeFrequencies long_frequencies;
+        std::span<float> cosines;  // [rows, rotary_dim / 2]
+        std::span<float> sines;    // [rows, rotary_dim / 2]
+    };
 
     DecoderParts parts_;
     kernels::Compute compute_;
-    RopeFrequencies frequencies_;
-    std::vector<LayerPlace> places_;  // [layers]
+    float embedding_scale_;
+    std::vector<Rope> ropes_;
+    std::vector<kernels::RopeTable> rope_tables_;
 
     ScratchArena arena_;
-    std::span<float> x_;        // [rows, hidden], the residual stream
-    std::span<float> normed_;   // [rows, hidden]
-    std::span<float> q_;        // [rows, heads, head_dim]
-    std::span<float> k_;        // [rows, kv_heads, head_dim]
-    std::span<float> v_;        // [rows, kv_heads, head_dim]
-    std::span<float> mixed_;    // [rows, heads, head_dim], what attention gives
-    std::span<float> gate_;     // [rows, feed_forward]
-    std::span<float> up_;       // [rows, feed_forward]
-    std::span<float> cosines_;  // [rows, rotary_dim / 2]
-    std::span<float> sines_;    // [rows, rotary_dim / 2]
-    std::span<std::byte> quantized_;
+    std::span<float> x_;             // [rows, hidden], the residual stream
+    std::span<float> layer_inputs_;  // [rows, layers, per_layer_width]
 
-    // The pass at hand, one entry a row.
+    // The pass at hand.
     size_t rows_ = 0;
-    std::vector<TokenId> tokens_;
-    std::vector<uint32_t> sequence_of_;
-    std::vector<uint32_t> positions_;
-    std::vector<uint32_t> row_numbers_;  // 0, 1, 2, …: each row has its own line of the rope table
+    std::vector<TokenId> tokens_;        // [rows]
+    std::vector<uint32_t> sequence_of_;  // [rows]
+    std::vector<uint32_t> positions_;    // [rows]
+    std::vector<uint32_t> row_numbers_;  // 0, 1, 2, …: each row has its own line of the ropes
+    std::vector<SliceRows> slices_;
     std::vector<GroupRows> groups_;
 };
 

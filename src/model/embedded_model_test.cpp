@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernels/thread_pool.h"
+#include "model/families/families.h"
 #include "model/load.h"
 #include "model/testing/kv_memory.h"
 #include "model/testing/safetensors_writer.h"
@@ -53,7 +54,7 @@ std::vector<std::byte> as_half(std::span<const std::byte> floats) {
 void write_folder(const GgufFile& file, const TemporaryFolder& folder) {
     std::vector<SafetensorsItem> items;
     for (const GgufTensor& tensor : file.tensors()) {
-        SafetensorsItem item{hugging_face_name(tensor.name), "F16", {}, {}};
+        SafetensorsItem item{hugging_face_name(tensor.name, llama_family()), "F16", {}, {}};
         item.shape.assign(tensor.ne.begin(), tensor.ne.begin() + tensor.dimensions);
         std::ranges::reverse(item.shape);
         const bool rotated =

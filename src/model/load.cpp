@@ -4,6 +4,7 @@
 
 #include "model/config.h"
 #include "model/decoder.h"
+#include "model/family.h"
 #include "model/weights.h"
 
 namespace weir::model {
@@ -30,15 +31,24 @@ Result<void> check_options(const LoadOptions& options) {
     return {};
 }
 
-// Everything that loading decides but the weights themselves.
-DecoderParts describe(TransformerConfig model, const WeightCounts& counts,
-                      const LoadOptions& options) {
+std::optional<uint32_t> short_rope_tokens(const TransformerConfig& config) {
+    for (const RopeConfig& rope : config.ropes) {
+        if (const auto* longrope = std::get_if<LongropeScaling>(&rope.scaling)) {
+            return longrope->original_context;
+        }
+    }
+    return std::nullopt;
+}
+
+DecoderParts describe(TransformerConfig model, DecoderWeights weights, const LoadOptions& options) {
     DecoderParts parts;
     parts.config = std::move(model);
+    parts.weights = std::move(weights);
     const TransformerConfig& config = parts.config;
+    const WeightCounts& counts = parts.weights.counts;
     const tensor::DType by_rule = counts.all_float32 ? tensor::DType::F32 : tensor::DType::F16;
-    parts.state =
-        decoder_state_spec(config, options.kv_dtype.value_or(by_rule), options.block_tokens);
+    parts.state = decoder_state(parts.weights.blocks, options.kv_dtype.value_or(by_rule),
+                                options.block_tokens);
     parts.batch_tokens_max = options.batch_tokens_max;
     parts.info = {.architecture = config.architecture,
                   .name = config.name,
@@ -48,7 +58,8 @@ DecoderParts describe(TransformerConfig model, const WeightCounts& counts,
                   .context_tokens =
                       std::min(config.context_tokens, options.context_tokens.value_or(UINT32_MAX)),
                   .parameters = counts.parameters,
-                  .weight_bytes = counts.mapped_bytes + counts.copied_bytes};
+                  .weight_bytes = counts.mapped_bytes + counts.copied_bytes,
+                  .short_rope_tokens = short_rope_tokens(config)};
     return parts;
 }
 
@@ -92,29 +103,46 @@ Result<TransformerConfig> ModelSource::config() const {
     return config;
 }
 
-TensorIndex ModelSource::tensors() const {
+TensorIndex ModelSource::tensors(const TransformerConfig& config) const {
     if (gguf() != nullptr) {
         return TensorIndex(*gguf());
     }
-    const json::Object* config = folder()->config();
-    const bool wrapped = config != nullptr && config->find("text_config") != nullptr;
-    return TensorIndex(folder()->shards(), wrapped ? HfDecoder::TextPart : HfDecoder::Whole);
+    const json::Object* object = folder()->config();
+    const bool wrapped = object != nullptr && object->find("text_config") != nullptr;
+    return TensorIndex(folder()->shards(), *config.family,
+                       wrapped ? HfDecoder::TextPart : HfDecoder::Whole);
 }
+
+namespace {
+
+Result<TransformerConfig> decoder_config(const ModelSource& source) {
+    WEIR_TRY_ASSIGN(TransformerConfig config, source.config());
+    if (config.family->encoder) {
+        return unsupported("a {} model makes vectors of texts; it generates none",
+                           config.architecture);
+    }
+    return config;
+}
+
+}  // namespace
 
 Result<MemoryPlan> plan_memory(const ModelSource& source, const LoadOptions& options) {
     WEIR_TRY(check_options(options));
-    WEIR_TRY_ASSIGN(TransformerConfig config, source.config());
-    WEIR_TRY_ASSIGN(const WeightCounts counts, count_weights(source.tensors(), config));
-    const DecoderParts parts = describe(std::move(config), counts, options);
-    MemoryPlan plan{.info = parts.info,
-                    .state = parts.state,
-                    .weights_mapped_bytes = counts.mapped_bytes,
-                    .weights_copied_bytes = counts.copied_bytes,
-                    .scratch_bytes = decoder_scratch_bytes(parts.config, parts.batch_tokens_max),
-                    .recurrent_bytes = parts.state.recurrent_bytes};
-    for (const kv::AttentionGroup& group : parts.state.groups) {
-        plan.kv_block_bytes.push_back(kv::block_bytes(parts.state, group));
-        plan.kv_bytes_per_token += plan.kv_block_bytes.back() / parts.state.block_tokens;
+    WEIR_TRY_ASSIGN(TransformerConfig config, decoder_config(source));
+    WEIR_TRY_ASSIGN(DecoderWeights weights,
+                    bind_weights(source.tensors(config), config, Purpose::Count));
+    const DecoderParts parts = describe(std::move(config), std::move(weights), options);
+    const kv::StateSpec& state = parts.state.spec;
+    MemoryPlan plan{
+        .info = parts.info,
+        .state = state,
+        .weights_mapped_bytes = parts.weights.counts.mapped_bytes,
+        .weights_copied_bytes = parts.weights.counts.copied_bytes,
+        .scratch_bytes = decoder_scratch_bytes(parts.config, parts.weights, parts.batch_tokens_max),
+        .recurrent_bytes = state.recurrent_bytes};
+    for (const kv::AttentionGroup& group : state.groups) {
+        plan.kv_block_bytes.push_back(kv::block_bytes(state, group));
+        plan.kv_bytes_per_token += plan.kv_block_bytes.back() / state.block_tokens;
     }
     return plan;
 }
@@ -122,10 +150,10 @@ Result<MemoryPlan> plan_memory(const ModelSource& source, const LoadOptions& opt
 Result<std::unique_ptr<Model>> load_model(ModelSource::Pointer source, const LoadOptions& options,
                                           kernels::Compute compute) {
     WEIR_TRY(check_options(options));
-    WEIR_TRY_ASSIGN(TransformerConfig config, source->config());
-    WEIR_TRY_ASSIGN(DecoderWeights weights, bind_weights(source->tensors(), config));
-    DecoderParts parts = describe(std::move(config), weights.counts, options);
-    parts.weights = std::move(weights);
+    WEIR_TRY_ASSIGN(TransformerConfig config, decoder_config(*source));
+    WEIR_TRY_ASSIGN(DecoderWeights weights,
+                    bind_weights(source->tensors(config), config, Purpose::Bind));
+    DecoderParts parts = describe(std::move(config), std::move(weights), options);
     parts.source = std::move(source);
     return std::make_unique<Decoder>(std::move(parts), compute);
 }

@@ -39,7 +39,7 @@ class ModelSource {
     const HfFolder* folder() const { return std::get_if<HfFolder>(&files_); }
 
     Result<TransformerConfig> config() const;
-    TensorIndex tensors() const;  // borrows this
+    TensorIndex tensors(const TransformerConfig& config) const;  // borrows this
 
   private:
     explicit ModelSource(GgufFile file) : files_(std::move(file)) {}

@@ -137,29 +137,6 @@ TEST(Load, ThePlanIsWhatLoadingTakes) {
     EXPECT_EQ((*loaded)->batch_tokens_max(), 8u);
 }
 
-TEST(Load, KvBytesPerTokenOfPublishedModels) {
-    const auto per_token = [](uint32_t layers, uint32_t kv_heads, uint32_t head_dim) {
-        TransformerConfig config{.layers = layers, .kv_heads = kv_heads, .head_dim = head_dim};
-        config.layer_windows.resize(layers);
-        const auto spec = decoder_state_spec(config, tensor::DType::F16, 16);
-        return kv::block_bytes(spec, spec.groups.front()) / 16;
-    };
-    EXPECT_EQ(per_token(16, 8, 64), 32u << 10);    // Llama 3.2 1B
-    EXPECT_EQ(per_token(32, 8, 128), 128u << 10);  // Llama 3.1 8B
-    EXPECT_EQ(per_token(28, 4, 128), 56u << 10);   // Qwen2.5 7B
-    EXPECT_EQ(per_token(28, 8, 128), 112u << 10);  // Qwen3 0.6B
-}
-
-TEST(Load, ALayerWindowMakesAGroupOfItsOwn) {
-    TransformerConfig config{.layers = 4, .kv_heads = 2, .head_dim = 16};
-    config.layer_windows = {128, std::nullopt, 128, std::nullopt};
-    const auto spec = decoder_state_spec(config, tensor::DType::F16, 16);
-    ASSERT_EQ(spec.groups.size(), 2u);
-    EXPECT_EQ(spec.groups[0].window_tokens, 128u);
-    EXPECT_EQ(spec.groups[0].layers, (std::vector<uint32_t>{0, 2}));
-    EXPECT_EQ(spec.groups[1].layers, (std::vector<uint32_t>{1, 3}));
-}
-
 TEST(Load, KvIsHalfPrecisionUnlessTheFileIsFloat32) {
     const auto bytes = testing::tiny_gguf({.dtype = tensor::DType::BF16});
     const auto source = ModelSource::from_bytes(bytes);

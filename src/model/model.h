@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,11 @@
 #include "kv/state.h"
 
 namespace weir::model {
+
+// Which of two sets of frequencies a sequence's positions turn by, where a model has two (Phi's
+// longrope). Chosen once for a sequence, by the length that it may reach: keys of one variant mean
+// nothing to queries of the other.
+enum class RopeVariant : uint8_t { Short, Long };
 
 // What the rest of the engine may know about a loaded model.
 struct ModelInfo {
@@ -21,6 +27,13 @@ struct ModelInfo {
     uint32_t context_tokens = 0;  // the longest sequence the file allows
     uint64_t parameters = 0;
     uint64_t weight_bytes = 0;
+    // Sequences that may grow longer than this have RopeVariant::Long; nothing: no model of two.
+    std::optional<uint32_t> short_rope_tokens;
+
+    RopeVariant rope_variant(uint64_t tokens_max) const {
+        return short_rope_tokens && tokens_max > *short_rope_tokens ? RopeVariant::Long
+                                                                    : RopeVariant::Short;
+    }
 };
 
 enum class LogitsWanted : uint8_t { None, Last, All };
@@ -32,6 +45,7 @@ struct SequenceSlice {
     uint32_t position = 0;
     kv::SequenceView state;  // with blocks for every position up to the slice's end
     LogitsWanted logits = LogitsWanted::Last;
+    RopeVariant rope = RopeVariant::Short;  // the same for all of a sequence's slices
 };
 
 // Rows of logits that a batch asks for.

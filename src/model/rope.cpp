@@ -70,14 +70,39 @@ std::vector<float> llama3_divisors(const Llama3Scaling& scaling, double theta,
     return divisors;
 }
 
-RopeFrequencies RopeFrequencies::make(const RopeConfig& config, std::span<const float> divisors) {
+namespace {
+
+std::vector<float> divisors_of(const RopeConfig& config, const RopeTensors& tensors,
+                               RopeVariant variant) {
+    if (const auto* llama3 = std::get_if<Llama3Scaling>(&config.scaling)) {
+        return llama3_divisors(*llama3, config.theta, config.rotary_dim);
+    }
+    const auto* longrope = std::get_if<LongropeScaling>(&config.scaling);
+    if (longrope == nullptr) {
+        return {tensors.divisors.begin(), tensors.divisors.end()};
+    }
+    const bool is_long = variant == RopeVariant::Long;
+    const auto& own = is_long ? longrope->long_divisors : longrope->short_divisors;
+    const auto stored = is_long ? tensors.long_divisors : tensors.short_divisors;
+    return own.empty() ? std::vector<float>(stored.begin(), stored.end()) : own;
+}
+
+double attention_factor(const RopeScaling& scaling) {
+    if (const auto* yarn = std::get_if<YarnScaling>(&scaling)) {
+        return yarn->attention_factor;
+    }
+    const auto* longrope = std::get_if<LongropeScaling>(&scaling);
+    return longrope == nullptr ? 1 : longrope->attention_factor;
+}
+
+}  // namespace
+
+RopeFrequencies RopeFrequencies::make(const RopeConfig& config, const RopeTensors& tensors,
+                                      RopeVariant variant) {
+    const std::vector<float> divisors = divisors_of(config, tensors, variant);
     WEIR_ASSERT(divisors.empty() || divisors.size() == config.rotary_dim / 2);
     RopeFrequencies rope;
-    std::vector<float> own_divisors;
-    if (const auto* llama3 = std::get_if<Llama3Scaling>(&config.scaling)) {
-        own_divisors = llama3_divisors(*llama3, config.theta, config.rotary_dim);
-        divisors = own_divisors;
-    }
+    rope.amplitude_ = attention_factor(config.scaling);
     rope.frequencies_.resize(config.rotary_dim / 2);
     for (size_t i = 0; i < rope.frequencies_.size(); ++i) {
         const double frequency = base_frequency(config.theta, config.rotary_dim, i);
@@ -95,7 +120,13 @@ RopeFrequencies RopeFrequencies::make(const RopeConfig& config, std::span<const 
             const double own = rope.frequencies_[i];
             rope.frequencies_[i] = own * (1 - ramp.at(i)) + own / yarn->factor * ramp.at(i);
         }
-        rope.amplitude_ = yarn->attention_factor;
+    }
+    if (const auto* proportional = std::get_if<ProportionalScaling>(&config.scaling)) {
+        const auto turning =
+            static_cast<size_t>(proportional->part * (config.rotary_dim / 2));  // rounded down
+        for (size_t i = 0; i < rope.frequencies_.size(); ++i) {
+            rope.frequencies_[i] = i < turning ? rope.frequencies_[i] / proportional->factor : 0;
+        }
     }
     return rope;
 }

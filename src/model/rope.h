@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/model.h"
 
 namespace weir::model {
 
@@ -18,11 +19,21 @@ namespace weir::model {
 //            lo = corr(beta_fast), hi = corr(beta_slow) rounded outwards,
 //            corr(n) = d ln(original / (2 pi n)) / (2 ln theta); cosines and sines are multiplied
 //            by the attention factor. Peng et al. 2023, "YaRN".
+//   longrope f[i] / divisor[i], of one of two lists; cosines and sines are multiplied by the
+//            attention factor, sqrt(1 + ln(s) / ln(original)) for s times the context.
+//   proportional   theta^(-2i/head_dim) / factor for the first part of the pairs, 0 for the rest.
+
+// Divisors that a file has as tensors. [rotary_dim / 2], or empty.
+struct RopeTensors {
+    std::span<const float> divisors;
+    std::span<const float> short_divisors;  // longrope's
+    std::span<const float> long_divisors;
+};
+
 class RopeFrequencies {
   public:
-    // `divisors` divides the base frequencies pair by pair; empty, or rotary_dim / 2 positive
-    // numbers.
-    static RopeFrequencies make(const RopeConfig& config, std::span<const float> divisors);
+    static RopeFrequencies make(const RopeConfig& config, const RopeTensors& tensors,
+                                RopeVariant variant = RopeVariant::Short);
 
     size_t pairs() const { return frequencies_.size(); }
     std::span<const double> frequencies() const { return frequencies_; }

@@ -76,7 +76,7 @@ TEST(Rope, LinearDividesEveryFrequency) {
 TEST(Rope, DivisorsOfTheFileDivide) {
     const RopeConfig config{.theta = 1e4, .rotary_dim = 4};
     const float divisors[] = {1.0f, 8.0f};
-    const auto rope = RopeFrequencies::make(config, divisors);
+    const auto rope = RopeFrequencies::make(config, {.divisors = divisors});
     EXPECT_DOUBLE_EQ(rope.frequencies()[0], 1.0);
     EXPECT_DOUBLE_EQ(rope.frequencies()[1], 0.01 / 8);
 }

@@ -10,8 +10,8 @@
 
 namespace weir::model {
 
-// One allocation, cut into arrays that start at multiples of 64 bytes. Reserved at load; nothing is
-// given back before the end.
+// One allocation, cut into arrays that start at multiples of 64 bytes. Reserved at load; what was
+// taken after a mark is given back all at once.
 class ScratchArena {
   public:
     static constexpr size_t kAlignment = 64;
@@ -23,6 +23,10 @@ class ScratchArena {
 
     std::span<std::byte> take(uint64_t bytes);  // asserts that it fits
     std::span<float> take_floats(uint64_t count);
+
+    enum class Mark : size_t {};
+    Mark mark() const { return Mark{used_}; }
+    void rewind(Mark mark) { used_ = static_cast<size_t>(mark); }
 
   private:
     struct alignas(kAlignment) Line {

@@ -5,52 +5,90 @@
 #include <algorithm>
 #include <array>
 
+#include "model/family.h"
+
 namespace weir::model {
 
 namespace {
 
-struct NamePair {
-    std::string_view gguf;
-    std::string_view hugging_face;
-};
-
 constexpr std::array kOutside = {
-    NamePair{"token_embd", "model.embed_tokens"},
-    NamePair{"output_norm", "model.norm"},
-    NamePair{"output", "lm_head"},
+    TensorName{"token_embd", "model.embed_tokens"},
+    TensorName{"output_norm", "model.norm"},
+    TensorName{"output", "lm_head"},
 };
 
 constexpr std::array kInLayer = {
-    NamePair{"attn_norm", "input_layernorm"},
-    NamePair{"attn_q", "self_attn.q_proj"},
-    NamePair{"attn_k", "self_attn.k_proj"},
-    NamePair{"attn_v", "self_attn.v_proj"},
-    NamePair{"attn_qkv", "self_attn.qkv_proj"},
-    NamePair{"attn_q_norm", "self_attn.q_norm"},
-    NamePair{"attn_k_norm", "self_attn.k_norm"},
-    NamePair{"attn_output", "self_attn.o_proj"},
-    NamePair{"ffn_norm", "post_attention_layernorm"},
-    NamePair{"ffn_gate", "mlp.gate_proj"},
-    NamePair{"ffn_up", "mlp.up_proj"},
-    NamePair{"ffn_down", "mlp.down_proj"},
+    TensorName{"attn_norm", "input_layernorm"},
+    TensorName{"attn_q", "self_attn.q_proj"},
+    TensorName{"attn_k", "self_attn.k_proj"},
+    TensorName{"attn_v", "self_attn.v_proj"},
+    TensorName{"attn_qkv", "self_attn.qkv_proj"},
+    TensorName{"attn_q_norm", "self_attn.q_norm"},
+    TensorName{"attn_k_norm", "self_attn.k_norm"},
+    TensorName{"attn_output", "self_attn.o_proj"},
+    TensorName{"ffn_norm", "post_attention_layernorm"},
+    TensorName{"ffn_gate", "mlp.gate_proj"},
+    TensorName{"ffn_up", "mlp.up_proj"},
+    TensorName{"ffn_down", "mlp.down_proj"},
 };
 
-// What a model that sees images has beside its text part.
-constexpr std::array<std::string_view, 4> kVisionPrefixes = {
-    "vision_tower.", "multi_modal_projector.", "model.vision_tower.",
-    "model.multi_modal_projector."};
+// What a model that sees images or hears has beside its text part, with or without "model.".
+constexpr std::array<std::string_view, 7> kOtherParts = {
+    "vision_tower.", "vision_model.", "visual.",     "multi_modal_projector.",
+    "audio_tower.",  "embed_vision.", "embed_audio."};
 constexpr std::string_view kModel = "model.";
 constexpr std::string_view kLanguageModel = "language_model.";
 constexpr std::string_view kModelLanguageModel = "model.language_model.";
 
-bool is_vision(std::string_view name) {
+bool is_other_part(std::string_view name) {
+    if (name.starts_with(kModel)) {
+        name.remove_prefix(kModel.size());
+    }
     return std::ranges::any_of(
-        kVisionPrefixes, [name](std::string_view prefix) { return name.starts_with(prefix); });
+        kOtherParts, [name](std::string_view prefix) { return name.starts_with(prefix); });
 }
 
-std::string_view translate(std::span<const NamePair> table, std::string_view gguf) {
-    const auto found = std::ranges::find(table, gguf, &NamePair::gguf);
-    return found == table.end() ? std::string_view() : found->hugging_face;
+// "ffn_gate.3" as "ffn_gate.#" and "3".
+struct Numbered {
+    std::string pattern;
+    std::string_view number;
+};
+
+Numbered numbered(std::string_view name) {
+    for (size_t begin = name.find('.'); begin != std::string_view::npos;
+         begin = name.find('.', begin + 1)) {
+        const size_t end = std::min(name.find('.', begin + 1), name.size());
+        const std::string_view segment = name.substr(begin + 1, end - begin - 1);
+        if (!segment.empty() && segment.find_first_not_of("0123456789") == std::string_view::npos) {
+            return {fmt::format("{}.#{}", name.substr(0, begin), name.substr(end)), segment};
+        }
+    }
+    return {std::string(name), {}};
+}
+
+// The whole name, or the name without its ending, in a table; empty if it is in neither form there.
+std::string translate(std::span<const TensorName> table, std::string_view stem,
+                      std::string_view ending) {
+    const Numbered name = numbered(stem);
+    const auto find = [table](std::string_view gguf) {
+        const auto found = std::ranges::find(table, gguf, &TensorName::gguf);
+        return found == table.end() ? std::string() : std::string(found->hugging_face);
+    };
+    std::string out = find(name.pattern + std::string(ending));
+    if (out.empty()) {
+        out = find(name.pattern);
+        out += out.empty() ? std::string_view() : ending;
+    }
+    if (const size_t at = out.find('#'); at != std::string::npos) {
+        out.replace(at, 1, name.number);
+    }
+    return out;
+}
+
+std::string translate_either(std::span<const TensorName> first, std::span<const TensorName> second,
+                             std::string_view stem, std::string_view ending) {
+    std::string out = translate(first, stem, ending);
+    return out.empty() ? translate(second, stem, ending) : out;
 }
 
 }  // namespace
@@ -63,7 +101,7 @@ uint64_t StoredTensor::elements() const {
     return count;
 }
 
-std::string hugging_face_name(std::string_view gguf_name) {
+std::string hugging_face_name(std::string_view gguf_name, const Family& family) {
     const size_t dot = gguf_name.rfind('.');
     if (dot == std::string_view::npos) {
         return std::string(gguf_name);
@@ -71,16 +109,18 @@ std::string hugging_face_name(std::string_view gguf_name) {
     const std::string_view ending = gguf_name.substr(dot);  // ".weight" or ".bias"
     const std::string_view stem = gguf_name.substr(0, dot);
     if (!stem.starts_with("blk.")) {
-        const std::string_view outside = translate(kOutside, stem);
-        return outside.empty() ? std::string(gguf_name) : fmt::format("{}{}", outside, ending);
+        const std::string outside = translate_either(family.names, kOutside, stem, ending);
+        return outside.empty() ? std::string(gguf_name) : outside;
     }
     const size_t after_number = stem.find('.', 4);
+    if (after_number == std::string_view::npos) {
+        return std::string(gguf_name);
+    }
     const std::string_view number = stem.substr(4, after_number - 4);
-    const std::string_view inside = after_number == std::string_view::npos
-                                        ? std::string_view()
-                                        : translate(kInLayer, stem.substr(after_number + 1));
+    const std::string inside =
+        translate_either(family.names, kInLayer, stem.substr(after_number + 1), ending);
     return inside.empty() ? std::string(gguf_name)
-                          : fmt::format("model.layers.{}.{}{}", number, inside, ending);
+                          : fmt::format("{}{}.{}", family.layers, number, inside);
 }
 
 TensorIndex::TensorIndex(const GgufFile& file) : naming_(Naming::Gguf) {
@@ -96,16 +136,20 @@ TensorIndex::TensorIndex(const GgufFile& file) : naming_(Naming::Gguf) {
     }
 }
 
-TensorIndex::TensorIndex(std::span<const SafetensorsFile> shards, HfDecoder decoder)
-    : naming_(decoder == HfDecoder::Whole ? Naming::HuggingFace : Naming::LanguageModelFirst) {
+TensorIndex::TensorIndex(std::span<const SafetensorsFile> shards, const Family& family,
+                         HfDecoder decoder)
+    : naming_(decoder == HfDecoder::Whole ? Naming::HuggingFace : Naming::LanguageModelFirst),
+      family_(&family) {
     for (const SafetensorsFile& shard : shards) {
         for (const SafetensorsTensor& tensor : shard.tensors()) {
-            if (decoder == HfDecoder::TextPart && is_vision(tensor.name)) {
+            if (decoder == HfDecoder::TextPart && is_other_part(tensor.name)) {
                 continue;
             }
             if (decoder == HfDecoder::TextPart && tensor.name.starts_with(kModelLanguageModel)) {
                 naming_ = Naming::ModelFirst;
             }
+            has_prefix_ = has_prefix_ || (!family.may_begin_with.empty() &&
+                                          tensor.name.starts_with(family.may_begin_with));
             tensors_.push_back({.name = tensor.name,
                                 .type = tensor.dtype,
                                 .dtype = tensor.kernel_dtype(),
@@ -120,7 +164,10 @@ std::string TensorIndex::file_name(std::string_view gguf_name) const {
     if (naming_ == Naming::Gguf) {
         return std::string(gguf_name);
     }
-    std::string name = hugging_face_name(gguf_name);
+    std::string name = hugging_face_name(gguf_name, *family_);
+    if (has_prefix_) {
+        name.insert(0, family_->may_begin_with);
+    }
     if (naming_ == Naming::LanguageModelFirst) {
         name.insert(0, kLanguageModel);
     } else if (naming_ == Naming::ModelFirst && name.starts_with(kModel)) {

@@ -32,6 +32,8 @@ enum class HfDecoder : uint8_t {
     TextPart,
 };
 
+struct Family;
+
 // All tensors of a model under GGUF's names, whichever format it is in; of a text part, only its
 // own.
 //
@@ -39,7 +41,8 @@ enum class HfDecoder : uint8_t {
 class TensorIndex {
   public:
     explicit TensorIndex(const GgufFile& file);
-    TensorIndex(std::span<const SafetensorsFile> shards, HfDecoder decoder);
+    // The family says what its tensors are called where that differs from the common names.
+    TensorIndex(std::span<const SafetensorsFile> shards, const Family& family, HfDecoder decoder);
 
     // `gguf_name` is "blk.3.attn_q.weight"; in safetensors that is
     // "model.layers.3.self_attn.q_proj.weight".
@@ -54,11 +57,13 @@ class TensorIndex {
     enum class Naming : uint8_t { Gguf, HuggingFace, LanguageModelFirst, ModelFirst };
 
     Naming naming_;
+    const Family* family_ = nullptr;
+    bool has_prefix_ = false;  // Family::may_begin_with
     std::vector<StoredTensor> tensors_;
 };
 
-// The name in safetensors of a tensor of the decoder families; names that are not in the table stay
-// as they are.
-std::string hugging_face_name(std::string_view gguf_name);
+// The name in safetensors of a tensor of the decoder families, by the family's names and then by
+// the common ones; a name that nobody knows stays as it is.
+std::string hugging_face_name(std::string_view gguf_name, const Family& family);
 
 }  // namespace weir::model

@@ -158,6 +158,8 @@ float weigh_chunk(const AttentionPart& part, AttentionState& state, size_t v, si
     const size_t first = (begin - chunk) / 16;
     const size_t last = (end - chunk + 15) / 16;
     const Lanes scale_lanes = set1(part.scale);
+    const Lanes cap = set1(part.soft_cap);
+    const Lanes cap_factor = set1(part.soft_cap != 0.0f ? -2.0f / part.soft_cap : 0.0f);
     // A lane outside [begin, end) takes `other`.
     const auto visible = [&](size_t s, Lanes x, Lanes other) {
         const auto from =
@@ -168,7 +170,11 @@ float weigh_chunk(const AttentionPart& part, AttentionState& state, size_t v, si
     };
     Lanes top = set1(-kInfinity);
     for (size_t s = first; s < last; ++s) {
-        const Lanes score = visible(s, mul(load(scores + 16 * s), scale_lanes), set1(-kInfinity));
+        Lanes scaled = mul(load(scores + 16 * s), scale_lanes);
+        if (part.soft_cap != 0.0f) {
+            scaled = soft_capped(scaled, cap, cap_factor);
+        }
+        const Lanes score = visible(s, scaled, set1(-kInfinity));
         store(scores + 16 * s, score);
         top = max(score, top);
     }

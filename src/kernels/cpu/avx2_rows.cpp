@@ -26,12 +26,16 @@ void set_rows(KernelSet& set) {
     set.matmul_f16 = matmul_float<F16Weights>;
     set.matmul_bf16 = matmul_float<BF16Weights>;
     set.rms_norm = rms_norm;
+    set.layer_norm = layer_norm;
     set.add = add;
     set.scale = scale;
     set.add_scaled = add_scaled;
     set.silu_mul = silu_mul;
     set.swiglu_clamped = swiglu_clamped;
     set.gelu_tanh_mul = gelu_tanh_mul;
+    set.gelu_tanh = gelu_tanh;
+    set.gelu = gelu;
+    set.soft_cap = soft_cap;
     set.rope_adjacent = rope_adjacent;
     set.rope_halves = rope_halves;
     set.largest = largest;

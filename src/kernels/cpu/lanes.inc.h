@@ -27,6 +27,13 @@ inline Lanes exp(Lanes x) {
     return where_less(set1(88.7228f), x, set1(kInfinity), result);
 }
 
+// reference::soft_capped
+inline Lanes soft_capped(Lanes x, Lanes cap, Lanes factor) {
+    const Lanes t = exp(mul(abs(x), factor));
+    const Lanes magnitude = mul(div(sub(set1(1.0f), t), add(set1(1.0f), t)), cap);
+    return where_less(x, zero(), mul(magnitude, set1(-1.0f)), magnitude);
+}
+
 // Calls full(i) for every sixteen elements and part(i, count) for what is left.
 template <typename Full, typename Part>
 inline void for_lanes(size_t count, const Full& full, const Part& part) {

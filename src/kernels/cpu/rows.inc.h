@@ -87,6 +87,40 @@ void rms_norm(const float* x, const float* weight, size_t count, float epsilon, 
         });
 }
 
+void layer_norm(const float* x, const float* weight, size_t count, float epsilon, float* out) {
+    Lanes sum = zero();
+    for_lanes(
+        count, [&](size_t i) { sum = add(sum, load(x + i)); },
+        [&](size_t i, size_t n) { sum = add(sum, load_part(x + i, n)); });
+    const float mean = fold(sum) / static_cast<float>(count);
+    const Lanes means = set1(mean);
+    Lanes squares = zero();
+    for_lanes(
+        count,
+        [&](size_t i) {
+            const Lanes d = sub(load(x + i), means);
+            squares = fma(d, d, squares);
+        },
+        [&](size_t i, size_t n) {
+            alignas(64) float rest[16];
+            store(rest, sub(load_part(x + i, n), means));
+            const Lanes d = load_part(rest, n);  // zeros behind them
+            squares = fma(d, d, squares);
+        });
+    const float variance = fold(squares) / static_cast<float>(count);
+    const Lanes factor = set1(1.0f / __builtin_sqrtf(variance + epsilon));
+    for_lanes(
+        count,
+        [&](size_t i) {
+            const Lanes w = weight == nullptr ? set1(1.0f) : load(weight + i);
+            store(out + i, mul(mul(sub(load(x + i), means), factor), w));
+        },
+        [&](size_t i, size_t n) {
+            const Lanes w = weight == nullptr ? set1(1.0f) : load_part(weight + i, n);
+            store_part(out + i, n, mul(mul(sub(load_part(x + i, n), means), factor), w));
+        });
+}
+
 void add(const float* a, const float* b, size_t count, float* out) {
     for_lanes(
         count, [&](size_t i) { store(out + i, add(load(a + i), load(b + i))); },
@@ -150,9 +184,13 @@ void swiglu_clamped(const float* gate, const float* up, size_t count, float limi
         });
 }
 
-inline Lanes gelu_tanh_mul(Lanes x, Lanes up) {
+inline Lanes gelu_tanh(Lanes x) {
     const Lanes inner = fma(mul(mul(x, x), x), set1(0.044715f), x);
-    return mul(div(x, add(set1(1.0f), exp(mul(inner, set1(-1.59576912f))))), up);
+    return div(x, add(set1(1.0f), exp(mul(inner, set1(-1.59576912f)))));
+}
+
+inline Lanes gelu_tanh_mul(Lanes x, Lanes up) {
+    return mul(gelu_tanh(x), up);
 }
 
 void gelu_tanh_mul(const float* gate, const float* up, size_t count, float* out) {
@@ -160,6 +198,41 @@ void gelu_tanh_mul(const float* gate, const float* up, size_t count, float* out)
         count, [&](size_t i) { store(out + i, gelu_tanh_mul(load(gate + i), load(up + i))); },
         [&](size_t i, size_t n) {
             store_part(out + i, n, gelu_tanh_mul(load_part(gate + i, n), load_part(up + i, n)));
+        });
+}
+
+void gelu_tanh(const float* x, size_t count, float* out) {
+    for_lanes(
+        count, [&](size_t i) { store(out + i, gelu_tanh(load(x + i))); },
+        [&](size_t i, size_t n) { store_part(out + i, n, gelu_tanh(load_part(x + i, n))); });
+}
+
+inline Lanes gelu(Lanes x) {
+    const Lanes z = mul(abs(x), set1(0.70710678f));
+    const Lanes t = div(set1(1.0f), fma(z, set1(0.3275911f), set1(1.0f)));
+    Lanes p = set1(1.061405429f);
+    p = fma(p, t, set1(-1.453152027f));
+    p = fma(p, t, set1(1.421413741f));
+    p = fma(p, t, set1(-0.284496736f));
+    p = fma(p, t, set1(0.254829592f));
+    const Lanes erfc = mul(mul(p, t), exp(mul(mul(z, z), set1(-1.0f))));
+    const Lanes both = where_less(x, zero(), erfc, sub(set1(2.0f), erfc));
+    return mul(mul(x, set1(0.5f)), both);
+}
+
+void gelu(const float* x, size_t count, float* out) {
+    for_lanes(
+        count, [&](size_t i) { store(out + i, gelu(load(x + i))); },
+        [&](size_t i, size_t n) { store_part(out + i, n, gelu(load_part(x + i, n))); });
+}
+
+void soft_cap(float cap, size_t count, float* x) {
+    const Lanes top = set1(cap);
+    const Lanes factor = set1(-2.0f / cap);
+    for_lanes(
+        count, [&](size_t i) { store(x + i, soft_capped(load(x + i), top, factor)); },
+        [&](size_t i, size_t n) {
+            store_part(x + i, n, soft_capped(load_part(x + i, n), top, factor));
         });
 }
 

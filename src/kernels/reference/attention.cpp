@@ -55,7 +55,10 @@ void attend(const AttentionPart& part, size_t t, size_t g) {
             for (size_t d = 0; d < part.key_dim; ++d) {
                 sum = std::fma(q[d], key(part, j, d), sum);
             }
-            scores[j - begin] = sum * part.scale;
+            sum *= part.scale;
+            scores[j - begin] = part.soft_cap == 0.0f
+                                    ? sum
+                                    : soft_capped(sum, part.soft_cap, -2.0f / part.soft_cap);
             new_largest = scores[j - begin] > new_largest ? scores[j - begin] : new_largest;
         }
         const float shrink = exp(largest - new_largest);

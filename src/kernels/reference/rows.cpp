@@ -123,6 +123,24 @@ void rms_norm(const float* x, const float* weight, size_t count, float epsilon, 
     }
 }
 
+void layer_norm(const float* x, const float* weight, size_t count, float epsilon, float* out) {
+    float lanes[16] = {};
+    for (size_t i = 0; i < count; ++i) {
+        lanes[i % 16] += x[i];
+    }
+    const float mean = fold(lanes) / static_cast<float>(count);
+    float squares[16] = {};
+    for (size_t i = 0; i < count; ++i) {
+        const float d = x[i] - mean;
+        squares[i % 16] = std::fma(d, d, squares[i % 16]);
+    }
+    const float variance = fold(squares) / static_cast<float>(count);
+    const float factor = 1.0f / std::sqrt(variance + epsilon);
+    for (size_t i = 0; i < count; ++i) {
+        out[i] = (x[i] - mean) * factor * (weight == nullptr ? 1.0f : weight[i]);
+    }
+}
+
 void add(const float* a, const float* b, size_t count, float* out) {
     for (size_t i = 0; i < count; ++i) {
         out[i] = a[i] + b[i];
@@ -163,6 +181,42 @@ void gelu_tanh_mul(const float* gate, const float* up, size_t count, float* out)
         const float x = gate[i];
         const float inner = std::fma(x * x * x, 0.044715f, x);
         out[i] = x / (1.0f + exp(inner * -1.59576912f)) * up[i];  // -2 sqrt(2 / pi)
+    }
+}
+
+void gelu_tanh(const float* x, size_t count, float* out) {
+    for (size_t i = 0; i < count; ++i) {
+        const float inner = std::fma(x[i] * x[i] * x[i], 0.044715f, x[i]);
+        out[i] = x[i] / (1.0f + exp(inner * -1.59576912f));
+    }
+}
+
+// 1 + erf is 2 - erfc on the right and erfc on the left, with the approximation of Abramowitz and
+// Stegun 7.1.26, erfc(z) = poly(1 / (1 + p z)) exp(-z^2), which is off by 1.5e-7 at most.
+void gelu(const float* x, size_t count, float* out) {
+    constexpr float kCoefficients[] = {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f};
+    for (size_t i = 0; i < count; ++i) {
+        const float z = std::fabs(x[i]) * 0.70710678f;
+        const float t = 1.0f / std::fma(z, 0.3275911f, 1.0f);
+        float p = 1.061405429f;
+        for (const float coefficient : kCoefficients) {
+            p = std::fma(p, t, coefficient);
+        }
+        const float erfc = p * t * exp(z * z * -1.0f);
+        out[i] = x[i] * 0.5f * (x[i] < 0.0f ? erfc : 2.0f - erfc);
+    }
+}
+
+float soft_capped(float x, float cap, float factor) {
+    const float t = exp(std::fabs(x) * factor);
+    const float magnitude = (1.0f - t) / (1.0f + t) * cap;
+    return x < 0.0f ? magnitude * -1.0f : magnitude;
+}
+
+void soft_cap(float cap, size_t count, float* x) {
+    const float factor = -2.0f / cap;
+    for (size_t i = 0; i < count; ++i) {
+        x[i] = soft_capped(x[i], cap, factor);
     }
 }
 

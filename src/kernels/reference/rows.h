@@ -14,6 +14,7 @@ void quantize_q8k(const float* x, size_t columns, int8_t* values, float* scales,
                   int16_t* sums32);
 
 void rms_norm(const float* x, const float* weight, size_t count, float epsilon, float* out);
+void layer_norm(const float* x, const float* weight, size_t count, float epsilon, float* out);
 void add(const float* a, const float* b, size_t count, float* out);
 void scale(float factor, size_t count, float* x);
 void add_scaled(float factor, const float* x, size_t count, float* out);
@@ -21,6 +22,9 @@ void silu_mul(const float* gate, const float* up, size_t count, float* out);
 void swiglu_clamped(const float* gate, const float* up, size_t count, float limit, float alpha,
                     float* out);
 void gelu_tanh_mul(const float* gate, const float* up, size_t count, float* out);
+void gelu_tanh(const float* x, size_t count, float* out);
+void gelu(const float* x, size_t count, float* out);
+void soft_cap(float cap, size_t count, float* x);
 void rope_adjacent(const float* cosines, const float* sines, size_t half, float* x);
 void rope_halves(const float* cosines, const float* sines, size_t half, float* x);
 float largest(const float* x, size_t count);
@@ -43,6 +47,9 @@ void matmul_q4_k(const MatmulPart& part);
 void matmul_q6_k(const MatmulPart& part);
 
 void attention(const AttentionPart& part);
+
+// cap * tanh(x / cap), `factor` being -2 / cap.
+float soft_capped(float x, float cap, float factor);
 
 // Sixteen partial sums folded in halves: l += l + 8, l += l + 4, l += l + 2, l += l + 1.
 float fold(const float (&lanes)[16]);

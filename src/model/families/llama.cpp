@@ -2,7 +2,7 @@
 
 #include "model/config_gguf.h"
 #include "model/config_json.h"
-#include "model/family.h"
+#include "model/families/families.h"
 
 // Llama 2, 3, 3.1, 3.2, 3.3 and Mistral 7B, Nemo, Small (Touvron et al. 2023, Jiang et al. 2023);
 // of Mistral Small 3.1 and 3.2 ("mistral3", which also see images) the part that handles text.
@@ -26,11 +26,12 @@ namespace weir::model {
 
 namespace {
 
-constexpr std::array<std::string_view, 2> kArchitectures = {"llama", "mistral3"};
+constexpr std::array<std::string_view, 1> kArchitectures = {"llama"};
 constexpr std::array<std::string_view, 3> kModelTypes = {"llama", "mistral", "ministral"};
+constexpr std::array kWrapped = {WrappedType{"mistral3", "mistral"}};  // Small 3.1 and 3.2
 
 Result<void> finish_gguf(GgufConfig&, TransformerConfig& out) {
-    out.rope.pairs = kernels::RopePairs::Adjacent;
+    out.set_rope_pairs(kernels::RopePairs::Adjacent);
     out.qkv_bias = BiasRule::IfPresent;
     out.output_bias = BiasRule::IfPresent;
     out.mlp_bias = BiasRule::IfPresent;
@@ -42,7 +43,7 @@ BiasRule bias_rule(bool said) {
 }
 
 Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
-    out.rope.pairs = kernels::RopePairs::Adjacent;
+    out.set_rope_pairs(kernels::RopePairs::Adjacent);
     out.qk_rows = QkRows::HalvesToAdjacent;
     WEIR_TRY_ASSIGN(const bool attention_bias, in.flag("attention_bias"));
     WEIR_TRY_ASSIGN(const bool mlp_bias, in.flag("mlp_bias"));
@@ -65,7 +66,11 @@ Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
 }  // namespace
 
 const Family& llama_family() {
-    static constexpr Family kFamily{kArchitectures, kModelTypes, finish_gguf, finish_json};
+    static constexpr Family kFamily{.gguf_architectures = kArchitectures,
+                                    .model_types = kModelTypes,
+                                    .finish_gguf = finish_gguf,
+                                    .finish_json = finish_json,
+                                    .wrapped = kWrapped};
     return kFamily;
 }
 

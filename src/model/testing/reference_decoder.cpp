@@ -9,6 +9,8 @@
 #include <numbers>
 #include <string>
 
+#include "model/testing/tiny_families.h"
+
 namespace weir::model::testing {
 
 namespace {
@@ -17,43 +19,100 @@ using Vector = std::vector<double>;
 
 class Reference {
   public:
-    explicit Reference(const TinyModel& model) : model_(model) {
+    explicit Reference(const TinyModel& model) : model_(model), traits_(tiny_traits(model.family)) {
         for (TinyTensor& tensor : tiny_tensors(model)) {
             tensors_[tensor.name] = std::move(tensor);
         }
     }
 
     std::vector<Vector> run(const std::vector<TokenId>& tokens) {
+        length_ = tokens.size();
         std::vector<Vector> x;
         for (const TokenId token : tokens) {
             const auto row = tensors_.at("token_embd.weight").values.begin() +
                              static_cast<std::ptrdiff_t>(token * model_.hidden);
             x.emplace_back(row, row + model_.hidden);
+            scale(x.back(), traits_.embedding_scale);
         }
-        for (uint32_t layer = 0; layer < model_.layers; ++layer) {
-            prefix_ = fmt::format("blk.{}.", layer);
-            const std::vector<Vector> mixed = attention(x, layer);
-            for (size_t t = 0; t < x.size(); ++t) {
-                add(x[t], linear("attn_output", mixed[t]));
-                const Vector m = rms_norm("ffn_norm", x[t]);
-                Vector gate = linear("ffn_gate", m);
-                const Vector up = linear("ffn_up", m);
-                for (size_t i = 0; i < gate.size(); ++i) {
-                    gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
-                }
-                add(x[t], linear("ffn_down", gate));
-            }
+        for (layer_ = 0; layer_ < model_.layers; ++layer_) {
+            prefix_ = fmt::format("blk.{}.", layer_);
+            block(x);
         }
         prefix_.clear();
         std::vector<Vector> logits;
         for (const Vector& row : x) {
-            logits.push_back(
-                linear(model_.tied ? "token_embd" : "output", rms_norm("output_norm", row)));
+            const bool tied = !tensors_.contains("output.weight");
+            logits.push_back(linear(tied ? "token_embd" : "output", norm("output_norm", row)));
+            scale(logits.back(), traits_.logit_scale);
+            for (double& value : logits.back()) {
+                value = capped(value, traits_.logit_cap);
+            }
         }
         return logits;
     }
 
   private:
+    void block(std::vector<Vector>& x) const {
+        std::vector<Vector> normed;
+        for (const Vector& row : x) {
+            normed.push_back(norm("attn_norm", row));
+        }
+        const std::vector<Vector> mixed = attention(normed);
+        for (size_t t = 0; t < x.size(); ++t) {
+            Vector out = linear("attn_output", mixed[t]);
+            if (traits_.parallel) {
+                add(out, feed_forward(normed[t]));
+                add(x[t], out);
+                continue;
+            }
+            add_to_stream(x[t], out, "post_attention_norm");
+            add_to_stream(x[t], feed_forward(norm("ffn_norm", x[t])), "post_ffw_norm");
+        }
+    }
+
+    void add_to_stream(Vector& x, const Vector& what, const std::string& after) const {
+        Vector out = traits_.norms_after ? norm(after, what) : what;
+        scale(out, traits_.residual_scale);
+        add(x, out);
+    }
+
+    Vector feed_forward(const Vector& n) const {
+        Vector up = linear("ffn_up", n);
+        if (!traits_.gated) {
+            for (double& value : up) {
+                value = activated(value);
+            }
+            return linear("ffn_down", up);
+        }
+        Vector gate;
+        if (traits_.fused) {
+            const auto middle = up.begin() + static_cast<std::ptrdiff_t>(up.size() / 2);
+            gate.assign(up.begin(), middle);
+            up.erase(up.begin(), middle);
+        } else {
+            gate = linear("ffn_gate", n);
+        }
+        for (size_t i = 0; i < gate.size(); ++i) {
+            gate[i] = activated(gate[i]) * up[i];
+        }
+        return linear("ffn_down", gate);
+    }
+
+    double activated(double x) const {
+        return traits_.gelu ? x / 2 *
+                                  (1 + std::tanh(std::sqrt(2 / std::numbers::pi) *
+                                                 (x + 0.044715 * x * x * x)))
+                            : x / (1 + std::exp(-x));
+    }
+
+    static double capped(double x, double cap) { return cap == 0 ? x : cap * std::tanh(x / cap); }
+
+    static void scale(Vector& x, double factor) {
+        for (double& value : x) {
+            value *= factor;
+        }
+    }
+
     static void add(Vector& to, const Vector& what) {
         for (size_t i = 0; i < to.size(); ++i) {
             to[i] += what[i];
@@ -74,25 +133,44 @@ class Reference {
         return out;
     }
 
-    Vector rms_norm(const std::string& name, const Vector& x) const {
-        const std::vector<float>& weight = tensors_.at(prefix_ + name + ".weight").values;
+    Vector norm(const std::string& name, const Vector& x) const {
+        const TinyTensor& weight = tensors_.at(prefix_ + name + ".weight");
+        Vector out = normalized(x, weight.values.data(), traits_.layer_norm);
+        const auto bias = tensors_.find(prefix_ + name + ".bias");
+        for (size_t i = 0; bias != tensors_.end() && i < out.size(); ++i) {
+            out[i] += static_cast<double>(bias->second.values[i]);
+        }
+        return out;
+    }
+
+    Vector normalized(const Vector& x, const float* weight, bool subtract_mean) const {
+        const auto count = static_cast<double>(x.size());
+        double mean = 0;
+        for (const double value : x) {
+            mean += subtract_mean ? value / count : 0;
+        }
         double squares = 0;
         for (const double value : x) {
-            squares += value * value;
+            squares += (value - mean) * (value - mean);
         }
-        const double scale =
-            1 / std::sqrt(squares / static_cast<double>(x.size()) + double{kTinyEpsilon});
+        const double factor = 1 / std::sqrt(squares / count + double{kTinyEpsilon});
         Vector out(x.size());
         for (size_t i = 0; i < x.size(); ++i) {
-            out[i] = x[i] * scale * static_cast<double>(weight[i]);
+            const double w = static_cast<double>(weight[i]) + (traits_.norm_offset ? 1 : 0);
+            out[i] = (x[i] - mean) * factor * w;
         }
         return out;
     }
 
     // The frequency of pair i, by the formulas of the published configurations.
     double frequency(size_t pair) const {
-        const double dim = model_.head_dim;
-        const double base = std::pow(double{kTinyTheta}, -2 * static_cast<double>(pair) / dim);
+        const double dim = rotated();
+        const bool local = windowed() && traits_.window_theta != 0;
+        const double theta = local ? traits_.window_theta : double{kTinyTheta};
+        const double base = std::pow(theta, -2 * static_cast<double>(pair) / dim);
+        if (local) {
+            return base;
+        }
         const double factor = kTinyRopeFactor;
         const double original = kTinyRopeOriginal;
         switch (model_.rope) {
@@ -107,7 +185,11 @@ class Reference {
                        : wavelength > original   ? base / factor
                                                  : base * ((1 - smooth) / factor + smooth);
             }
-            case TinyRope::Yarn: {
+            case TinyRope::Longrope:
+                return base /
+                       static_cast<double>(tiny_longrope_factor(length_ > kTinyRopeOriginal, pair));
+            case TinyRope::Yarn:
+            case TinyRope::YarnUnscaled: {
                 const auto correction = [&](double turns) {
                     return dim * std::log(original / (turns * 2 * std::numbers::pi)) /
                            (2 * std::log(double{kTinyTheta}));
@@ -122,47 +204,84 @@ class Reference {
         return base;
     }
 
-    // One head in place, as halves.
-    void rotate(double* head, size_t position) const {
-        const double amplitude =
-            model_.rope == TinyRope::Yarn ? 0.1 * std::log(double{kTinyRopeFactor}) + 1 : 1;
-        const size_t half = model_.head_dim / 2;
-        for (size_t i = 0; i < half; ++i) {
-            const double angle = static_cast<double>(position) * frequency(i);
-            const double cosine = std::cos(angle) * amplitude;
-            const double sine = std::sin(angle) * amplitude;
-            const double a = head[i];
-            const double b = head[i + half];
-            head[i] = a * cosine - b * sine;
-            head[i + half] = b * cosine + a * sine;
+    bool windowed() const { return tiny_layer_has_window(model_, layer_); }
+    uint32_t rotated() const {
+        return static_cast<uint32_t>(model_.head_dim * traits_.rotary_part);
+    }
+
+    double amplitude() const {
+        switch (model_.rope) {
+            case TinyRope::Yarn:
+                return 0.1 * std::log(double{kTinyRopeFactor}) + 1;
+            case TinyRope::Longrope:
+                return tiny_longrope_amplitude(model_);
+            default:
+                return 1;
         }
     }
 
-    void place(Vector& heads, const std::string& norm, size_t position) const {
-        for (size_t at = 0; at < heads.size(); at += model_.head_dim) {
-            if (model_.family == "qwen3") {
-                const auto begin = heads.begin() + static_cast<std::ptrdiff_t>(at);
-                const Vector normed = rms_norm(norm, Vector(begin, begin + model_.head_dim));
+    // One head in place.
+    void rotate(double* head, size_t position) const {
+        if (traits_.global_unrotated && !windowed()) {
+            return;
+        }
+        const size_t half = rotated() / 2;
+        for (size_t i = 0; i < half; ++i) {
+            const double angle = static_cast<double>(position) * frequency(i);
+            const double cosine = std::cos(angle) * amplitude();
+            const double sine = std::sin(angle) * amplitude();
+            double& first = head[traits_.adjacent_pairs ? 2 * i : i];
+            double& second = head[traits_.adjacent_pairs ? 2 * i + 1 : i + half];
+            const double a = first;
+            const double b = second;
+            first = a * cosine - b * sine;
+            second = b * cosine + a * sine;
+        }
+    }
+
+    void place(Vector& heads, const std::string& name, size_t position) const {
+        const size_t dim = model_.head_dim;
+        for (size_t at = 0; at < heads.size(); at += dim) {
+            const auto begin = heads.begin() + static_cast<std::ptrdiff_t>(at);
+            if (traits_.head_norm || traits_.head_layer_norm) {
+                const float* weight = tensors_.at(prefix_ + name + ".weight").values.data();
+                const Vector normed = normalized(
+                    Vector(begin, begin + static_cast<std::ptrdiff_t>(dim)),
+                    weight + (traits_.head_layer_norm ? at : 0), traits_.head_layer_norm);
                 std::copy(normed.begin(), normed.end(), begin);
             }
             rotate(heads.data() + at, position);
         }
     }
 
-    std::vector<Vector> attention(const std::vector<Vector>& x, uint32_t layer) const {
-        std::vector<Vector> q, k, v, out;
-        for (size_t t = 0; t < x.size(); ++t) {
-            const Vector n = rms_norm("attn_norm", x[t]);
-            q.push_back(linear("attn_q", n));
-            k.push_back(linear("attn_k", n));
-            v.push_back(linear("attn_v", n));
-            place(q[t], "attn_q_norm", t);
-            place(k[t], "attn_k_norm", t);
+    struct Projected {
+        Vector q, k, v;
+    };
+    Projected project(const Vector& n) const {
+        if (!traits_.fused) {
+            return {linear("attn_q", n), linear("attn_k", n), linear("attn_v", n)};
         }
-        for (size_t t = 0; t < x.size(); ++t) {
-            const size_t window = model_.window && layer % 2 == 0
-                                      ? *model_.window
-                                      : std::numeric_limits<size_t>::max();
+        const Vector all = linear("attn_qkv", n);
+        const auto q_end = all.begin() + model_.heads * model_.head_dim;
+        const auto k_end = q_end + model_.kv_heads * model_.head_dim;
+        return {{all.begin(), q_end}, {q_end, k_end}, {k_end, all.end()}};
+    }
+
+    std::vector<Vector> attention(const std::vector<Vector>& normed) const {
+        std::vector<Vector> q, k, v, out;
+        for (size_t t = 0; t < normed.size(); ++t) {
+            Projected projected = project(normed[t]);
+            place(projected.q, "attn_q_norm", t);
+            place(projected.k, "attn_k_norm", t);
+            scale(projected.q,
+                  1 + traits_.temperature *
+                          std::log1p(std::floor(static_cast<double>(t) / kTinyRopeOriginal)));
+            q.push_back(std::move(projected.q));
+            k.push_back(std::move(projected.k));
+            v.push_back(std::move(projected.v));
+        }
+        for (size_t t = 0; t < normed.size(); ++t) {
+            const size_t window = windowed() ? *model_.window : std::numeric_limits<size_t>::max();
             const size_t begin = t + 1 > window ? t + 1 - window : 0;
             Vector mixed(q[t].size());
             for (uint32_t head = 0; head < model_.heads; ++head) {
@@ -184,7 +303,10 @@ class Reference {
             for (size_t d = 0; d < dim; ++d) {
                 score += q[q_at + d] * k[j][kv_at + d];
             }
-            scores.push_back(score / std::sqrt(static_cast<double>(dim)));
+            const double factor = traits_.attention_scale != 0
+                                      ? traits_.attention_scale
+                                      : 1 / std::sqrt(static_cast<double>(dim));
+            scores.push_back(capped(score * factor, traits_.attention_cap));
         }
         const double largest = *std::max_element(scores.begin(), scores.end());
         double sum = 0;
@@ -200,6 +322,9 @@ class Reference {
     }
 
     TinyModel model_;
+    const TinyTraits& traits_;
+    size_t length_ = 0;
+    uint32_t layer_ = 0;
     std::map<std::string, TinyTensor> tensors_;
     std::string prefix_;
 };

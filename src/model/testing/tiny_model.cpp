@@ -11,10 +11,12 @@
 #include "base/check.h"
 #include "json/write.h"
 #include "model/config.h"
+#include "model/family.h"
 #include "model/rope.h"
 #include "model/tensor_index.h"
 #include "model/testing/gguf_writer.h"
 #include "model/testing/safetensors_writer.h"
+#include "model/testing/tiny_families.h"
 #include "tensor/quantize.h"
 
 namespace weir::model::testing {
@@ -22,12 +24,22 @@ namespace weir::model::testing {
 namespace {
 
 bool has_qkv_bias(const TinyModel& model) {
-    return model.attention_bias || model.family == "qwen2";
+    return model.attention_bias || tiny_traits(model.family).qkv_bias;
+}
+
+bool has_output_bias(const TinyModel& model) {
+    const TinyTraits& traits = tiny_traits(model.family);
+    return traits.all_biases || (model.attention_bias && !traits.qkv_bias);
+}
+
+bool is_tied(const TinyModel& model) {
+    return model.tied || tiny_traits(model.family).ties_always;
 }
 
 class Maker {
   public:
-    explicit Maker(const TinyModel& model) : model_(model), random_(model.seed) {}
+    explicit Maker(const TinyModel& model)
+        : model_(model), traits_(tiny_traits(model.family)), random_(model.seed) {}
 
     std::vector<TinyTensor> make() {
         matrix("token_embd", model_.vocabulary, model_.hidden);
@@ -37,7 +49,7 @@ class Maker {
         }
         prefix_.clear();
         norm("output_norm", model_.hidden);
-        if (!model_.tied) {
+        if (!is_tied(model_)) {
             matrix("output", model_.vocabulary, model_.hidden);
         }
         return std::move(out_);
@@ -45,21 +57,47 @@ class Maker {
 
   private:
     void layer() {
+        norm("attn_norm", model_.hidden);
+        attention();
+        if (!traits_.parallel) {
+            norm("ffn_norm", model_.hidden);
+        }
+        feed_forward();
+        if (traits_.norms_after) {
+            norm("post_attention_norm", model_.hidden);
+            norm("post_ffw_norm", model_.hidden);
+        }
+    }
+
+    void attention() {
         const uint32_t q = model_.heads * model_.head_dim;
         const uint32_t kv = model_.kv_heads * model_.head_dim;
-        norm("attn_norm", model_.hidden);
-        linear("attn_q", q, model_.hidden, has_qkv_bias(model_));
-        linear("attn_k", kv, model_.hidden, has_qkv_bias(model_));
-        linear("attn_v", kv, model_.hidden, has_qkv_bias(model_));
-        linear("attn_output", model_.hidden, q, model_.attention_bias && model_.family != "qwen2");
-        if (model_.family == "qwen3") {
-            norm("attn_q_norm", model_.head_dim);
-            norm("attn_k_norm", model_.head_dim);
+        const bool bias = has_qkv_bias(model_);
+        if (traits_.fused) {
+            linear("attn_qkv", q + 2 * kv, model_.hidden, bias);
+        } else {
+            linear("attn_q", q, model_.hidden, bias);
+            linear("attn_k", kv, model_.hidden, bias);
+            linear("attn_v", kv, model_.hidden, bias);
         }
-        norm("ffn_norm", model_.hidden);
-        linear("ffn_gate", model_.feed_forward, model_.hidden, model_.mlp_bias);
-        linear("ffn_up", model_.feed_forward, model_.hidden, model_.mlp_bias);
-        linear("ffn_down", model_.hidden, model_.feed_forward, model_.mlp_bias);
+        linear("attn_output", model_.hidden, q, has_output_bias(model_));
+        if (traits_.head_norm) {
+            scales("attn_q_norm", {model_.head_dim});
+            scales("attn_k_norm", {model_.head_dim});
+        }
+        if (traits_.head_layer_norm) {
+            scales("attn_q_norm", {model_.heads, model_.head_dim});
+            scales("attn_k_norm", {model_.kv_heads, model_.head_dim});
+        }
+    }
+
+    void feed_forward() {
+        const bool bias = model_.mlp_bias || traits_.all_biases;
+        if (traits_.gated && !traits_.fused) {
+            linear("ffn_gate", model_.feed_forward, model_.hidden, bias);
+        }
+        linear("ffn_up", model_.feed_forward * (traits_.fused ? 2 : 1), model_.hidden, bias);
+        linear("ffn_down", model_.hidden, model_.feed_forward, bias);
     }
 
     // Values with a standard deviation of about 1 / sqrt(columns).
@@ -77,7 +115,14 @@ class Maker {
     }
 
     void norm(std::string_view name, uint64_t length) {
-        add(fmt::format("{}.weight", name), {length}, 1, 64, -7);
+        scales(name, {length});
+        if (traits_.norm_bias) {
+            add(fmt::format("{}.bias", name), {length}, 0, 127, -9);
+        }
+    }
+
+    void scales(std::string_view name, std::vector<uint64_t> shape) {
+        add(fmt::format("{}.weight", name), std::move(shape), traits_.norm_offset ? 0 : 1, 64, -7);
     }
 
     void add(const std::string& name, std::vector<uint64_t> shape, float offset, int largest,
@@ -95,6 +140,7 @@ class Maker {
     }
 
     const TinyModel& model_;
+    const TinyTraits& traits_;
     std::mt19937_64 random_;
     std::string prefix_;
     std::vector<TinyTensor> out_;
@@ -115,13 +161,31 @@ void permute_rows(TinyTensor& tensor, size_t head_dim) {
 
 void add_rope_keys(const TinyModel& model, const std::string& prefix, GgufWriter& file) {
     file.add_f32(prefix + "rope.freq_base", kTinyTheta);
-    if (model.rope == TinyRope::Linear || model.rope == TinyRope::Yarn) {
-        file.add_text(prefix + "rope.scaling.type",
-                      model.rope == TinyRope::Linear ? "linear" : "yarn");
+    const bool yarn = model.rope == TinyRope::Yarn || model.rope == TinyRope::YarnUnscaled;
+    if (model.rope == TinyRope::Linear || yarn) {
+        file.add_text(prefix + "rope.scaling.type", yarn ? "yarn" : "linear");
         file.add_f32(prefix + "rope.scaling.factor", kTinyRopeFactor);
     }
-    if (model.rope == TinyRope::Yarn) {
+    if (yarn || model.rope == TinyRope::Longrope) {
         file.add_u32(prefix + "rope.scaling.original_context_length", kTinyRopeOriginal);
+    }
+    const auto rotated =
+        static_cast<uint32_t>(model.head_dim * tiny_traits(model.family).rotary_part);
+    if (rotated != model.head_dim) {
+        file.add_u32(prefix + "rope.dimension_count", rotated);
+    }
+    if (model.rope == TinyRope::Longrope) {
+        file.add_f32(prefix + "rope.scaling.attn_factor",
+                     static_cast<float>(tiny_longrope_amplitude(model)));
+        for (const bool is_long : {false, true}) {
+            std::vector<float> factors;
+            for (size_t i = 0; i < rotated / 2; ++i) {
+                factors.push_back(tiny_longrope_factor(is_long, i));
+            }
+            const uint64_t shape[] = {factors.size()};
+            file.add_tensor(is_long ? "rope_factors_long.weight" : "rope_factors_short.weight",
+                            shape, 0, std::as_bytes(std::span(factors)));
+        }
     }
     if (model.rope == TinyRope::Llama3) {
         const std::vector<float> divisors =
@@ -149,6 +213,27 @@ std::string rope_json(const TinyModel& model) {
                 R"("rope_scaling": {{"rope_type": "yarn", "factor": {},
                 "original_max_position_embeddings": {}}})",
                 kTinyRopeFactor, kTinyRopeOriginal);
+        case TinyRope::YarnUnscaled:
+            return fmt::format(
+                R"("rope_parameters": {{"rope_type": "yarn", "rope_theta": {}, "factor": {},
+                "original_max_position_embeddings": {}, "mscale": 1.0, "mscale_all_dim": 1.0,
+                "llama_4_scaling_beta": {}}})",
+                kTinyTheta, kTinyRopeFactor, kTinyRopeOriginal,
+                tiny_traits(model.family).temperature);
+        case TinyRope::Longrope: {
+            std::string lists[2];
+            const auto pairs =
+                static_cast<size_t>(model.head_dim * tiny_traits(model.family).rotary_part) / 2;
+            for (size_t i = 0; i < 2 * pairs; ++i) {
+                std::string& list = lists[i / pairs];
+                list += fmt::format("{}{}", list.empty() ? "" : ", ",
+                                    tiny_longrope_factor(i >= pairs, i % pairs));
+            }
+            return fmt::format(
+                R"("rope_scaling": {{"type": "longrope", "short_factor": [{}],
+                "long_factor": [{}]}}, "original_max_position_embeddings": {})",
+                lists[0], lists[1], kTinyRopeOriginal);
+        }
     }
     return {};
 }
@@ -157,10 +242,14 @@ std::string window_json(const TinyModel& model) {
     if (!model.window) {
         return R"("sliding_window": null)";
     }
+    if (tiny_traits(model.family).pattern != 0) {
+        return fmt::format(R"("sliding_window": {})", *model.window);
+    }
     std::string types;
     for (uint32_t i = 0; i < model.layers; ++i) {
-        types += fmt::format(R"({}"{}")", i == 0 ? "" : ", ",
-                             i % 2 == 0 ? "sliding_attention" : "full_attention");
+        types +=
+            fmt::format(R"({}"{}")", i == 0 ? "" : ", ",
+                        tiny_layer_has_window(model, i) ? "sliding_attention" : "full_attention");
     }
     return fmt::format(R"("sliding_window": {}, "layer_types": [{}], "use_sliding_window": true)",
                        *model.window, types);
@@ -196,6 +285,21 @@ TinyModel TinyModel::for_dtype(tensor::DType dtype) {
     }
 }
 
+float tiny_longrope_factor(bool is_long, size_t pair) {
+    const float i = static_cast<float>(pair);
+    return is_long ? 1.5f + 0.375f * i : 1.0f + 0.0625f * i;
+}
+
+double tiny_longrope_amplitude(const TinyModel& model) {
+    const double original = kTinyRopeOriginal;
+    return std::sqrt(1 + std::log(model.context / original) / std::log(original));
+}
+
+bool tiny_layer_has_window(const TinyModel& model, uint32_t layer) {
+    const uint32_t pattern = tiny_traits(model.family).pattern;
+    return model.window && (pattern == 0 ? layer % 2 == 0 : (layer + 1) % pattern != 0);
+}
+
 std::vector<TinyTensor> tiny_tensors(const TinyModel& model) {
     return Maker(model).make();
 }
@@ -210,11 +314,31 @@ std::vector<std::byte> pack(tensor::DType dtype, const std::vector<float>& value
     return bytes;
 }
 
+namespace {
+
+// What a converter makes of a tensor.
+void convert(const TinyModel& model, TinyTensor& tensor) {
+    const TinyTraits& traits = tiny_traits(model.family);
+    const bool rotated = tensor.name.find(".attn_q.") != std::string::npos ||
+                         tensor.name.find(".attn_k.") != std::string::npos;
+    if (traits.rows_permuted && rotated) {
+        permute_rows(tensor, model.head_dim);
+    }
+    if (traits.norm_offset && tensor.name.find("_norm.weight") != std::string::npos) {
+        for (float& value : tensor.values) {
+            value += 1;
+        }
+    }
+}
+
+}  // namespace
+
 std::vector<std::byte> tiny_gguf(const TinyModel& model) {
-    WEIR_ASSERT(!model.window);
+    const TinyTraits& traits = tiny_traits(model.family);
+    WEIR_ASSERT(!model.window || traits.pattern != 0);
     GgufWriter file;
-    const std::string prefix = model.family + ".";
-    file.add_text("general.architecture", model.family).add_text("general.name", "tiny");
+    const std::string prefix = std::string(traits.architecture) + ".";
+    file.add_text("general.architecture", traits.architecture).add_text("general.name", "tiny");
     file.add_u32(prefix + "block_count", model.layers);
     file.add_u32(prefix + "context_length", model.context);
     file.add_u32(prefix + "embedding_length", model.hidden);
@@ -223,17 +347,23 @@ std::vector<std::byte> tiny_gguf(const TinyModel& model) {
     file.add_u32(prefix + "attention.head_count_kv", model.kv_heads);
     file.add_u32(prefix + "attention.key_length", model.head_dim);
     file.add_u32(prefix + "attention.value_length", model.head_dim);
-    file.add_f32(prefix + "attention.layer_norm_rms_epsilon", kTinyEpsilon);
+    file.add_f32(prefix + (traits.layer_norm ? "attention.layer_norm_epsilon"
+                                             : "attention.layer_norm_rms_epsilon"),
+                 kTinyEpsilon);
     file.add_u32(prefix + "vocab_size", model.vocabulary);
     file.add_text("tokenizer.ggml.model", "none");
+    if (model.window) {
+        file.add_u32(prefix + "attention.sliding_window", *model.window);
+        file.add_u32(prefix + "attention.sliding_window_pattern", traits.pattern);
+    }
+    for (const auto& [name, value] : traits.gguf_numbers) {
+        file.add_f32(prefix + std::string(name), static_cast<float>(value));
+    }
     add_rope_keys(model, prefix, file);
     for (TinyTensor& tensor : tiny_tensors(model)) {
-        const bool rotated = tensor.name.find(".attn_q.") != std::string::npos ||
-                             tensor.name.find(".attn_k.") != std::string::npos;
-        if (model.family == "llama" && rotated) {
-            permute_rows(tensor, model.head_dim);
-        }
-        const bool matrix = tensor.shape.size() == 2;
+        convert(model, tensor);
+        const bool matrix =
+            tensor.shape.size() == 2 && tensor.name.find("_norm.") == std::string::npos;
         const tensor::DType dtype = matrix ? model.dtype : tensor::DType::F32;
         file.add_tensor(tensor.name, tensor.shape, tensor::info(dtype).ggml_type,
                         pack(dtype, tensor.values, tensor.shape.back()));
@@ -242,17 +372,20 @@ std::vector<std::byte> tiny_gguf(const TinyModel& model) {
 }
 
 std::string tiny_config_json(const TinyModel& model) {
+    const TinyTraits& traits = tiny_traits(model.family);
     const bool mistral = model.family == "llama" && (model.window || model.wrap != TinyWrap::None);
-    const std::string type = mistral ? "mistral" : model.family;
+    const std::string_view type =
+        mistral ? "mistral" : traits.model_type.substr(0, traits.model_type.find(' '));
     const std::string decoder = fmt::format(
-        R"({{"model_type": "{}", "hidden_act": "silu", "num_hidden_layers": {}, "hidden_size": {},
+        R"({{"model_type": "{}", "hidden_act": "{}", "num_hidden_layers": {}, "hidden_size": {},
         "num_attention_heads": {}, "num_key_value_heads": {}, "head_dim": {},
         "intermediate_size": {}, "vocab_size": {}, "max_position_embeddings": {},
-        "rms_norm_eps": {}, "rope_theta": {}, "tie_word_embeddings": {}, "attention_bias": {},
-        "mlp_bias": {}, {}, {}, "bos_token_id": 1, "eos_token_id": [2, 3]}})",
-        type, model.layers, model.hidden, model.heads, model.kv_heads, model.head_dim,
-        model.feed_forward, model.vocabulary, model.context, kTinyEpsilon, kTinyTheta, model.tied,
-        model.attention_bias, model.mlp_bias, rope_json(model), window_json(model));
+        "{}": {}, "rope_theta": {}, "tie_word_embeddings": {}, "attention_bias": {},
+        "mlp_bias": {}, {}, {}, "bos_token_id": 1, "eos_token_id": [2, 3]{}}})",
+        type, traits.gelu ? "gelu_pytorch_tanh" : "silu", model.layers, model.hidden, model.heads,
+        model.kv_heads, model.head_dim, model.feed_forward, model.vocabulary, model.context,
+        traits.epsilon_name, kTinyEpsilon, kTinyTheta, is_tied(model), model.attention_bias,
+        model.mlp_bias, rope_json(model), window_json(model), traits.json_more);
     if (model.wrap == TinyWrap::None) {
         return decoder;
     }
@@ -265,7 +398,9 @@ namespace {
 
 // What a folder calls a tensor of the decoder, wrapped or not.
 std::string folder_name(const TinyModel& model, std::string_view gguf_name) {
-    const std::string name = hugging_face_name(gguf_name);
+    const std::string_view type = tiny_traits(model.family).model_type;
+    const Family* family = find_family_of_json(type.substr(0, type.find(' ')));
+    const std::string name = hugging_face_name(gguf_name, *family);
     switch (model.wrap) {
         case TinyWrap::None:
             return name;
@@ -275,6 +410,29 @@ std::string folder_name(const TinyModel& model, std::string_view gguf_name) {
             return name.starts_with("model.") ? "model.language_model." + name.substr(6) : name;
     }
     return name;
+}
+
+// The tensors as a folder has them: StableLM's norms of heads are one tensor a head.
+std::vector<TinyTensor> folder_tensors(const TinyModel& model) {
+    std::vector<TinyTensor> out;
+    for (TinyTensor& tensor : tiny_tensors(model)) {
+        const bool split = tiny_traits(model.family).architecture == "stablelm" &&
+                           tensor.shape.size() == 2 &&
+                           tensor.name.find("_norm.weight") != std::string::npos;
+        if (!split) {
+            out.push_back(std::move(tensor));
+            continue;
+        }
+        const std::string stem = tensor.name.substr(0, tensor.name.rfind('.'));
+        for (uint64_t head = 0; head < tensor.shape[0]; ++head) {
+            const auto begin =
+                tensor.values.begin() + static_cast<std::ptrdiff_t>(head * tensor.shape[1]);
+            out.push_back({fmt::format("{}.{}.weight", stem, head),
+                           {tensor.shape[1]},
+                           {begin, begin + static_cast<std::ptrdiff_t>(tensor.shape[1])}});
+        }
+    }
+    return out;
 }
 
 // What stands beside a wrapped decoder.
@@ -297,7 +455,7 @@ void write_tiny_folder(const TinyModel& model, const std::filesystem::path& fold
     parts[0] = vision_items(model);
     std::string weight_map;
     size_t count = 0;
-    for (const TinyTensor& tensor : tiny_tensors(model)) {
+    for (const TinyTensor& tensor : folder_tensors(model)) {
         const size_t shard = count++ % shards;
         const std::string name = folder_name(model, tensor.name);
         parts[shard].push_back({name, std::string(tensor::name(model.dtype)), tensor.shape,

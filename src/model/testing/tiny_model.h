@@ -11,7 +11,14 @@
 
 namespace weir::model::testing {
 
-enum class TinyRope : uint8_t { Plain, Linear, Llama3, Yarn };
+enum class TinyRope : uint8_t {
+    Plain,
+    Linear,
+    Llama3,
+    Yarn,
+    YarnUnscaled,  // mscale = mscale_all_dim: cosines and sines as they are
+    Longrope,
+};
 
 // How a folder wraps the model beside a vision tower: the two forms in which Mistral 3 is found.
 enum class TinyWrap : uint8_t { None, LanguageModelFirst, ModelFirst };
@@ -19,7 +26,7 @@ enum class TinyWrap : uint8_t { None, LanguageModelFirst, ModelFirst };
 // A model with random weights, small enough to compute in a test. Every number is a small integer
 // times a power of two, so that F32, F16 and BF16 hold it exactly.
 struct TinyModel {
-    std::string family = "llama";  // "llama", "qwen2", "qwen3"
+    std::string family = "llama";  // as config.json calls it; tiny_families.cpp has them
     uint32_t layers = 2;
     uint32_t hidden = 64;
     uint32_t heads = 4;
@@ -32,7 +39,7 @@ struct TinyModel {
     bool tied = false;
     bool attention_bias = false;  // on q, k, v and o (qwen2: always on q, k, v)
     bool mlp_bias = false;
-    std::optional<uint32_t> window;  // on every second layer, from the first
+    std::optional<uint32_t> window;  // on every second layer, from the first, or by its pattern
     TinyRope rope = TinyRope::Plain;
     TinyWrap wrap = TinyWrap::None;  // of a folder
     uint64_t seed = 1;
@@ -52,9 +59,16 @@ struct TinyTensor {
     std::vector<float> values;    // rows of q and k in the order of safetensors
 };
 
+// The factors of longrope's pair i.
+float tiny_longrope_factor(bool is_long, size_t pair);
+double tiny_longrope_amplitude(const TinyModel& model);
+
+bool tiny_layer_has_window(const TinyModel& model, uint32_t layer);
+
 std::vector<TinyTensor> tiny_tensors(const TinyModel& model);
 
-// The model as one GGUF file. Windows have no key there: the model must have none.
+// The model as one GGUF file. Windows have a key there only where the family has a pattern: any
+// other must have none.
 std::vector<std::byte> tiny_gguf(const TinyModel& model);
 
 // The model as a Hugging Face folder (dtype F32, F16 or BF16), its tensors in so many shards.

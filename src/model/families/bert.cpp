@@ -1,0 +1,109 @@
+#include <array>
+#include <string>
+
+#include "model/config_gguf.h"
+#include "model/config_json.h"
+#include "model/families/families.h"
+
+// BERT and its descendants for embeddings: MiniLM, BGE, E5 (Devlin et al. 2018). An encoder.
+//
+//   x = layernorm(word[id] + type[0] + position[p])
+//   x = layernorm(x + Wo attention(Wq x, Wk x, Wv x))      scale 1 / sqrt(head_dim), all see all
+//   x = layernorm(x + W2 gelu(W1 x))                       gelu by the error function
+//
+// Biases everywhere, in the norms too; no rotation, no norm behind the last layer. Of a checkpoint
+// that has them, the pooler and the heads of its training are left alone.
+namespace weir::model {
+
+namespace {
+
+constexpr std::array<std::string_view, 1> kNames = {"bert"};
+constexpr std::array kTensorNames = {
+    TensorName{"token_embd", "embeddings.word_embeddings"},
+    TensorName{"position_embd", "embeddings.position_embeddings"},
+    TensorName{"token_types", "embeddings.token_type_embeddings"},
+    TensorName{"token_embd_norm", "embeddings.LayerNorm"},
+    TensorName{"attn_q", "attention.self.query"},
+    TensorName{"attn_k", "attention.self.key"},
+    TensorName{"attn_v", "attention.self.value"},
+    TensorName{"attn_output", "attention.output.dense"},
+    TensorName{"attn_output_norm", "attention.output.LayerNorm"},
+    TensorName{"ffn_up", "intermediate.dense"},
+    TensorName{"ffn_down", "output.dense"},
+    TensorName{"layer_output_norm", "output.LayerNorm"},
+};
+constexpr std::array<std::string_view, 12> kUnused = {
+    "embeddings.position_ids",
+    "pooler.dense.weight",
+    "pooler.dense.bias",
+    "cls.predictions.bias",
+    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder.bias",
+    "cls.predictions.transform.dense.weight",
+    "cls.predictions.transform.dense.bias",
+    "cls.predictions.transform.LayerNorm.weight",
+    "cls.predictions.transform.LayerNorm.bias",
+    "cls.seq_relationship.weight",
+    "cls.seq_relationship.bias",
+};
+
+void start(TransformerConfig& out) {
+    out.norm = NormKind::Layer;
+    out.norm_bias = BiasRule::Always;
+    out.block = BlockForm::NormBehind;
+    out.qkv_bias = BiasRule::Always;
+    out.output_bias = BiasRule::Always;
+    out.mlp_bias = BiasRule::Always;
+    out.mlp = MlpForm::Plain;
+    for (LayerConfig& layer : out.layer) {
+        layer.rope.reset();
+    }
+}
+
+Result<void> finish_gguf(GgufConfig& in, TransformerConfig& out) {
+    start(out);
+    out.activation = Activation::Gelu;
+    const GgufEntry* types = in.file().find("tokenizer.ggml.token_type_count");
+    WEIR_TRY_ASSIGN(const auto count, in.file().find_unsigned("tokenizer.ggml.token_type_count"));
+    out.token_types = types == nullptr ? 2 : static_cast<uint32_t>(*count);
+    return {};
+}
+
+Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
+    start(out);
+    WEIR_TRY_ASSIGN(const auto types, in.size("type_vocab_size"));
+    out.token_types = types.value_or(2);
+    WEIR_TRY_ASSIGN(const bool decoder, in.flag("is_decoder"));
+    if (decoder) {
+        return unsupported("{}: only encoders of this family are supported",
+                           in.fields().path_of("is_decoder"));
+    }
+    std::string positions = "absolute";
+    WEIR_TRY(in.fields().read("position_embedding_type", positions));
+    if (positions != "absolute") {
+        return unsupported("{}: \"{}\" is not supported",
+                           in.fields().path_of("position_embedding_type"), positions);
+    }
+    return {};
+}
+
+}  // namespace
+
+const Family& bert_family() {
+    static constexpr Family kFamily{.gguf_architectures = kNames,
+                                    .model_types = kNames,
+                                    .finish_gguf = finish_gguf,
+                                    .finish_json = finish_json,
+                                    .json = {.epsilon_name = "layer_norm_eps",
+                                             .epsilon = 1e-12,
+                                             .activation = Activation::Gelu,
+                                             .tied = true},
+                                    .names = kTensorNames,
+                                    .layers = "encoder.layer.",
+                                    .may_begin_with = "bert.",
+                                    .unused = kUnused,
+                                    .encoder = true};
+    return kFamily;
+}
+
+}  // namespace weir::model
