@@ -217,6 +217,8 @@ class Verbs {
             ->check(one_to(server::kContextTokensMax));
         worker->add_option("--cache-tokens", worker_.cache_tokens)
             ->check(one_to(server::kCacheTokensMax));
+        worker->add_option("--cache-bits", worker_.cache_bits)
+            ->check(CLI::IsMember({8u, 16u, 32u}));
         add_threads(worker, worker_.threads);
         worker->add_flag("--plan", plan_, "only say how much memory the model takes");
         worker->callback([this] {

@@ -47,9 +47,29 @@ constexpr uint64_t kRecurrentBytesDefault = uint64_t{1} << 30;
 constexpr uint32_t kSlotsPerSequence = 4;
 constexpr uint32_t kRecurrentSequencesMin = 2;
 
-model::LoadOptions load_options(const LocalModelOptions& options) {
-    return {.batch_tokens_max = options.batch_tokens_max,
-            .context_tokens = options.context_tokens.value_or(LocalModel::kContextDefault)};
+Result<std::optional<tensor::DType>> kv_dtype(const LocalModelOptions& options) {
+    using Wanted = std::optional<tensor::DType>;
+    if (!options.cache_bits) {
+        return Wanted();
+    }
+    switch (*options.cache_bits) {
+        case 8:
+            return Wanted(tensor::DType::Q8_0);
+        case 16:
+            return Wanted(tensor::DType::F16);
+        case 32:
+            return Wanted(tensor::DType::F32);
+        default:
+            return invalid_argument("cache_bits", "cache_bits must be 8, 16 or 32");
+    }
+}
+
+Result<model::LoadOptions> load_options(const LocalModelOptions& options) {
+    model::LoadOptions out{
+        .batch_tokens_max = options.batch_tokens_max,
+        .context_tokens = options.context_tokens.value_or(LocalModel::kContextDefault)};
+    WEIR_TRY_ASSIGN(out.kv_dtype, kv_dtype(options));
+    return out;
 }
 
 // Without a wish: for a small model, room for as many sequences of full length as run together,
@@ -203,7 +223,8 @@ struct LocalModel::Parts {
 Result<LocalModelPlan> LocalModel::plan(const model::ModelSource& source,
                                         const LocalModelOptions& options) {
     LocalModelPlan plan;
-    WEIR_TRY_ASSIGN(plan.model, model::plan_memory(source, load_options(options)));
+    WEIR_TRY_ASSIGN(const model::LoadOptions wanted, load_options(options));
+    WEIR_TRY_ASSIGN(plan.model, model::plan_memory(source, wanted));
     WEIR_TRY_ASSIGN(const EngineConfig config, engine_config(plan.model, options));
     WEIR_TRY_ASSIGN(plan.engine, plan_memory(plan.model.info, plan.model.state,
                                              options.batch_tokens_max, config));
@@ -218,13 +239,13 @@ Result<std::unique_ptr<LocalModel>> LocalModel::load(model::ModelSource::Pointer
     WEIR_TRY_ASSIGN(text::Tokenizer tokenizer, load_tokenizer(*source));
     parts->tokenizer = std::make_shared<const text::Tokenizer>(std::move(tokenizer));
     WEIR_TRY_ASSIGN(parts->chat_template, load_chat_template(*source, *parts->tokenizer));
-    WEIR_TRY_ASSIGN(const model::MemoryPlan plan,
-                    model::plan_memory(*source, load_options(options)));
+    WEIR_TRY_ASSIGN(const model::LoadOptions wanted, load_options(options));
+    WEIR_TRY_ASSIGN(const model::MemoryPlan plan, model::plan_memory(*source, wanted));
     WEIR_TRY_ASSIGN(std::vector<TokenId> end_tokens,
                     end_tokens_of(*source, *parts->tokenizer, plan.info.vocabulary));
     WEIR_TRY_ASSIGN(parts->device, ComputeDevice::open(options.threads));
-    WEIR_TRY_ASSIGN(parts->model, model::load_model(std::move(source), load_options(options),
-                                                    parts->device->compute()));
+    WEIR_TRY_ASSIGN(parts->model,
+                    model::load_model(std::move(source), wanted, parts->device->compute()));
     WEIR_TRY_ASSIGN(EngineConfig config, engine_config(plan, options));
     config.token_ids_end = static_cast<uint32_t>(
         std::min<size_t>(parts->tokenizer->vocab_size(), plan.info.vocabulary));

@@ -22,7 +22,9 @@ namespace weir::engine {
 struct LocalModelOptions {
     std::optional<uint32_t> context_tokens;  // at most the file's own; absent: kContextDefault
     std::optional<uint32_t> cache_tokens;    // KV cache of all sequences; absent: see below
-    std::optional<uint32_t> threads;         // absent: one a core
+    // Of the cache's numbers: 8, 16 or 32; absent: 32 where every matrix of the model is, else 16.
+    std::optional<uint32_t> cache_bits;
+    std::optional<uint32_t> threads;  // absent: one a core
     uint32_t batch_tokens_max = 512;
 };
 

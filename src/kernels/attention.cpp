@@ -15,7 +15,11 @@ namespace {
 static_assert(kAttentionChunk % 64 == 0);  // whole blocks of every size that a cache has
 
 void check_layout(const KvLayout& layout) {
-    WEIR_ASSERT(layout.dtype == tensor::DType::F32 || layout.dtype == tensor::DType::F16);
+    const bool is_int8 = layout.dtype == tensor::DType::Q8_0;
+    WEIR_ASSERT(layout.dtype == tensor::DType::F32 || layout.dtype == tensor::DType::F16 ||
+                is_int8);
+    WEIR_ASSERT(!is_int8 || (layout.value_dim > 0 && layout.key_dim <= kInt8HeadDimMax &&
+                             layout.value_dim <= kInt8HeadDimMax));
     WEIR_ASSERT(layout.block_tokens % 16 == 0 && kAttentionChunk % layout.block_tokens == 0);
     WEIR_ASSERT(layout.kv_heads > 0);
 }
@@ -41,6 +45,47 @@ void write_token(const KvLayout& layout, std::byte* part, size_t slot, const flo
             }
         }
     }
+}
+
+// One head's key or value: whole numbers `value_stride` apart, scales `scale_stride` apart.
+void write_int8(const KernelSet& kernels, const float* x, size_t dim, int8_t* values,
+                size_t value_stride, float* scales, size_t scale_stride) {
+    constexpr size_t kBlock = KvLayout::kScaledTogether;
+    for (size_t d = 0; d < dim; d += kBlock) {
+        const size_t count = std::min(kBlock, dim - d);
+        std::array<float, kBlock> row{};
+        std::array<int8_t, kBlock> quantized;
+        int32_t bias = 0;
+        std::copy_n(x + d, count, row.begin());
+        kernels.quantize_q8(row.data(), kBlock, quantized.data(),
+                            scales + d / kBlock * scale_stride, &bias);
+        for (size_t i = 0; i < count; ++i) {
+            values[(d + i) * value_stride] = quantized[i];
+        }
+    }
+}
+
+void write_token_int8(const KernelSet& kernels, const KvLayout& layout, std::byte* part,
+                      size_t slot, const float* k, const float* v) {
+    const size_t tokens = layout.block_tokens;
+    const size_t value_scales = layout.token_bytes(layout.value_dim) - layout.value_dim;
+    for (size_t h = 0; h < layout.kv_heads; ++h) {
+        std::byte* const keys = part + h * layout.head_bytes();
+        std::byte* const values = keys + tokens * layout.token_bytes(layout.key_dim);
+        write_int8(kernels, k + h * layout.key_dim, layout.key_dim,
+                   reinterpret_cast<int8_t*>(keys) + slot, tokens,
+                   reinterpret_cast<float*>(keys + tokens * layout.key_dim) + slot, tokens);
+        write_int8(
+            kernels, v + h * layout.value_dim, layout.value_dim,
+            reinterpret_cast<int8_t*>(values) + slot * layout.value_dim, 1,
+            reinterpret_cast<float*>(values + tokens * layout.value_dim + slot * value_scales), 1);
+    }
+}
+
+KvStorage storage_of(tensor::DType dtype) {
+    return dtype == tensor::DType::F32   ? KvStorage::F32
+           : dtype == tensor::DType::F16 ? KvStorage::F16
+                                         : KvStorage::Int8;
 }
 
 // Tokens [begin, end) of `rows` that one call may take together: of one sequence, in order.
@@ -88,7 +133,7 @@ void attend(const KernelSet& kernels, const AttentionArgs& args, size_t begin, s
         .key_dim = layout.key_dim,
         .value_dim = value_dim(args),
         .values_in_keys = layout.value_dim == 0,
-        .half = layout.dtype == tensor::DType::F16,
+        .storage = storage_of(layout.dtype),
         .tokens = end - begin,
         .key_begins = begins.data(),
         .key_ends = ends.data(),
@@ -127,6 +172,8 @@ void write_kv(const Compute& compute, const KvWrite& args) {
                                    [](const float* from, size_t count, float* to) {
                                        std::memcpy(to, from, count * sizeof(float));
                                    });
+            } else if (layout.dtype == tensor::DType::Q8_0) {
+                write_token_int8(compute.kernels, layout, part, slot, k, v);
             } else {
                 write_token<uint16_t>(layout, part, slot, k, v, compute.kernels.f16_from_f32);
             }

@@ -29,17 +29,39 @@ namespace weir::kernels {
 //                values [block_tokens][value_dim] }
 //
 // Keys lie across (all tokens' first component, then the second, …), so that a vector of scores
-// needs no horizontal sums; values lie along. Without values (value_dim 0) the first components of
-// a key are its value, as in latent attention: they are stored once.
+// needs no horizontal sums; values lie along. With 8 bits (Q8_0), each 32 components of a token's
+// key, and of its value, share a scale (the last may be fewer), and an element is its whole number
+// times that, rounded once:
+//
+//   [kv_heads] { keys   int8 [key_dim][block_tokens],  scales float [key_dim / 32][block_tokens]
+//                values int8 [block_tokens][value_dim], scales float [block_tokens][value_dim / 32]
+//                }
+//
+// In every other respect it is as if the elements had been stored as float32. Without values
+// (value_dim 0) the first components of a key are its value, as in latent attention: they are
+// stored once.
 struct KvLayout {
-    tensor::DType dtype = tensor::DType::F16;  // F32 or F16
+    tensor::DType dtype = tensor::DType::F16;  // F32, F16 or Q8_0
     size_t block_tokens = 16;                  // 16, 32 or 64
     size_t kv_heads = 0;
     size_t key_dim = 0;    // the head dimension of queries and keys
     size_t value_dim = 0;  // of values and outputs; 0: values are the first part of the keys
 
-    size_t element_bytes() const { return dtype == tensor::DType::F32 ? 4 : 2; }
-    size_t head_bytes() const { return (key_dim + value_dim) * block_tokens * element_bytes(); }
+    size_t head_bytes() const {
+        return block_tokens * (token_bytes(key_dim) + token_bytes(value_dim));
+    }
+    // Of one token's key or value of one head.
+    size_t token_bytes(size_t dim) const {
+        switch (dtype) {
+            case tensor::DType::F32:
+                return 4 * dim;
+            case tensor::DType::Q8_0:
+                return dim + 4 * ((dim + kScaledTogether - 1) / kScaledTogether);
+            default:
+                return 2 * dim;
+        }
+    }
+    static constexpr size_t kScaledTogether = 32;
     // Of one layer. A block of the pool holds one such part for each layer, each at a multiple of
     // 64 bytes.
     size_t block_bytes() const { return kv_heads * head_bytes(); }
@@ -53,7 +75,8 @@ struct PagedKv {
 
 // Writes the keys and values of tokens: row t goes to position positions[t] of sequences[of[t]].
 // k is [rows, kv_heads, key_dim], v is [rows, kv_heads, value_dim], with strides in floats.
-// float16 storage rounds to nearest even; what does not fit becomes an infinity. A layout without
+// float16 storage rounds to nearest even; what does not fit becomes an infinity. 8 bits are what
+// quantize_q8 makes of a row.  A layout without
 // values takes no v.
 struct KvWrite {
     KvLayout layout;

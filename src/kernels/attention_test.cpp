@@ -94,6 +94,7 @@ class Cache {
         return out;
     }
 
+    void set_keys(size_t sequence, const std::vector<float>& k) { k_[sequence] = k; }
     void set_values(size_t sequence, const std::vector<float>& v) { v_[sequence] = v; }
 
     const std::vector<float>& k(size_t sequence) const { return k_[sequence]; }
@@ -115,7 +116,8 @@ std::vector<Shape> shapes() {
         {{DType::F16, 32, 1, 128, 128}, 3},  {{DType::F32, 64, 3, 8, 24}, 3},
         {{DType::F16, 16, 1, 20, 12}, 40},   {{DType::F32, 16, 2, 5, 3}, 4},
         {{DType::F32, 16, 1, 40, 0}, 4, 32}, {{DType::F16, 32, 1, 72, 0}, 40, 59},
-        {{DType::F16, 16, 1, 24, 0}, 9, 24},
+        {{DType::F16, 16, 1, 24, 0}, 9, 24}, {{DType::Q8_0, 16, 2, 64, 64}, 4},
+        {{DType::Q8_0, 64, 1, 40, 20}, 40},
     };
 }
 
@@ -306,6 +308,48 @@ TEST(Attention, ValuesInTheKeysGiveTheBitsOfValuesBesideThem) {
         ASSERT_TRUE(same_bits(one.attend(compute, rows, q, sinks.data()),
                               other.attend(compute, rows, q, sinks.data())))
             << name(*kernels);
+    }
+}
+
+// Of rows of `dim`, each 32 numbers, or fewer at the end, as whole multiples of a 127th of their
+// largest.
+std::vector<float> rounded_to_int8(std::vector<float> x, size_t dim) {
+    for (size_t row = 0; row < x.size(); row += dim) {
+        for (size_t begin = 0; begin < dim; begin += 32) {
+            const auto block = std::span(x).subspan(row + begin, std::min<size_t>(32, dim - begin));
+            float largest = 0;
+            for (const float value : block) {
+                largest = std::max(largest, std::fabs(value));
+            }
+            for (float& value : block) {
+                value = std::nearbyint(value * (127.0f / largest)) * (largest / 127.0f);
+            }
+        }
+    }
+    return x;
+}
+
+TEST(Attention, EightBitsAreWholeNumbersTimesTheirScales) {
+    for (const auto& [key_dim, value_dim] : {std::pair<size_t, size_t>{64, 64}, {40, 20}}) {
+        const Shape int8{{tensor::DType::Q8_0, 32, 1, key_dim, value_dim}, 4};
+        const Shape plain{{tensor::DType::F32, 32, 1, key_dim, value_dim}, 4};
+        const uint32_t length = 150;
+        ThreadPool pool(2);
+        const auto q = normal_values(12 * int8.q_stride(), 9);
+        auto rows = causal_rows(0, 60, 70, 33);
+        rows.push_back({0, 0, length});
+        rows.push_back({0, 140, length});
+        for (const KernelSet* kernels : available_kernels()) {
+            const Compute compute{*kernels, pool};
+            Cache one(int8, {length}, 1);
+            one.write(compute, 0, 0, length);
+            Cache other(plain, {length}, 1);
+            other.set_keys(0, rounded_to_int8(one.k(0), key_dim));
+            other.set_values(0, rounded_to_int8(one.v(0), value_dim));
+            other.write(compute, 0, 0, length);
+            ASSERT_TRUE(same_bits(one.attend(compute, rows, q), other.attend(compute, rows, q)))
+                << name(*kernels) << " " << key_dim;
+        }
     }
 }
 

@@ -57,6 +57,9 @@ struct MatmulPart {
 };
 using MatmulFunction = void (*)(const MatmulPart&);
 
+// How keys and values are stored; attention.h has the layouts.
+enum class KvStorage : uint8_t { F32, F16, Int8 };
+
 // The queries of one KV head for tokens that stand together in one sequence.
 struct AttentionPart {
     const std::byte* const* blocks;
@@ -65,7 +68,7 @@ struct AttentionPart {
     size_t key_dim;
     size_t value_dim;
     bool values_in_keys;  // a value is the first part of its key
-    bool half;            // float16 storage, else float32
+    KvStorage storage;
     size_t tokens;
     const uint32_t* key_begins;  // [tokens], ascending
     const uint32_t* key_ends;    // [tokens], ascending
@@ -96,6 +99,9 @@ struct DeltaPart {
     float* out;  // [tokens, columns]
     size_t out_stride;
 };
+
+// The longest key and value that 8-bit storage has.
+inline constexpr size_t kInt8HeadDimMax = 512;
 
 // Attention takes keys in chunks that begin at multiples of this; attention.h has the order of
 // sums. Another number gives other bits.

@@ -465,6 +465,13 @@ TEST(KvCache, ReservesExactlyWhatItSays) {
     EXPECT_EQ(reserved_bytes(spec, {.blocks = 10, .recurrent_slots = 3}), 10 * 64u + 3 * 128u);
 }
 
+TEST(KvCache, EightBitsTakeAScaleForEach32Numbers) {
+    StateSpec spec{.kv_dtype = tensor::DType::Q8_0, .block_tokens = 16};
+    spec.groups.push_back({.layers = {0, 1}, .kv_heads = 2, .key_dim = 64, .value_dim = 40});
+    // 64 and 2 scales of 4 bytes, 40 and 2 scales; 2 heads; 16 tokens; 2 layers.
+    EXPECT_EQ(pool_block_bytes(spec), (64 + 8 + 40 + 8) * 2 * 16 * 2u);
+}
+
 TEST(KvCache, RefusesASpecThatNoModelCanMean) {
     StateSpec spec = make_spec({});
     spec.block_tokens = 0;
@@ -473,7 +480,7 @@ TEST(KvCache, RefusesASpecThatNoModelCanMean) {
     spec.groups[0].window_tokens = 0;
     EXPECT_EQ(KvCache::create(spec, {.blocks = 1}).error().code, ErrorCode::DataCorrupt);
     spec = make_spec({});
-    spec.kv_dtype = tensor::DType::Q8_0;
+    spec.kv_dtype = tensor::DType::Q4_0;
     EXPECT_EQ(KvCache::create(spec, {.blocks = 1}).error().code, ErrorCode::Unsupported);
 }
 

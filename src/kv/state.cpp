@@ -9,6 +9,19 @@ namespace {
 
 constexpr uint64_t kAlignment = 64;
 
+// Of one token's key or value of one head: kernels/attention.h has the layout.
+uint64_t token_bytes(tensor::DType dtype, uint64_t dim) {
+    constexpr uint64_t kScaledTogether = 32;
+    switch (dtype) {
+        case tensor::DType::F32:
+            return 4 * dim;
+        case tensor::DType::Q8_0:
+            return dim + 4 * ((dim + kScaledTogether - 1) / kScaledTogether);
+        default:
+            return 2 * dim;
+    }
+}
+
 }  // namespace
 
 uint32_t first_seen(const AttentionGroup& group, uint32_t position) {
@@ -20,10 +33,10 @@ uint32_t first_seen(const AttentionGroup& group, uint32_t position) {
 }
 
 uint64_t layer_block_bytes(const StateSpec& spec, const AttentionGroup& group) {
-    const uint64_t element_bytes = spec.kv_dtype == tensor::DType::F32 ? 4 : 2;
-    const uint64_t numbers = uint64_t{group.key_dim} + group.value_dim;
-    // 32-bit factors: the product of three fits 64 bits for every spec that validate accepts.
-    return align_up(numbers * group.kv_heads * spec.block_tokens * element_bytes, kAlignment);
+    const uint64_t bytes =
+        token_bytes(spec.kv_dtype, group.key_dim) + token_bytes(spec.kv_dtype, group.value_dim);
+    // Factors far below 2^32: the product fits 64 bits for every spec that validate accepts.
+    return align_up(bytes * group.kv_heads * spec.block_tokens, kAlignment);
 }
 
 uint64_t block_bytes(const StateSpec& spec, const AttentionGroup& group) {
@@ -39,8 +52,9 @@ uint64_t pool_block_bytes(const StateSpec& spec) {
 }
 
 Result<void> validate(const StateSpec& spec) {
-    if (spec.kv_dtype != tensor::DType::F32 && spec.kv_dtype != tensor::DType::F16) {
-        return unsupported("keys and values are kept as F32 or F16, not {}",
+    if (spec.kv_dtype != tensor::DType::F32 && spec.kv_dtype != tensor::DType::F16 &&
+        spec.kv_dtype != tensor::DType::Q8_0) {
+        return unsupported("keys and values are kept as F32, F16 or Q8_0, not {}",
                            tensor::name(spec.kv_dtype));
     }
     if (spec.block_tokens == 0 || spec.block_tokens > kBlockTokensMax) {
@@ -57,6 +71,11 @@ Result<void> validate(const StateSpec& spec) {
             return data_corrupt("{} layers of {} heads with {} + {} numbers a head",
                                 group.layers.size(), group.kv_heads, group.key_dim,
                                 group.value_dim);
+        }
+        if (spec.kv_dtype == tensor::DType::Q8_0 &&
+            (group.value_dim == 0 || std::max(group.key_dim, group.value_dim) > kInt8HeadDimMax)) {
+            return unsupported("keys of {} numbers and values of {} are not kept in 8 bits",
+                               group.key_dim, group.value_dim);
         }
     }
     return {};

@@ -31,7 +31,7 @@ uint32_t first_seen(const AttentionGroup& group, uint32_t position);
 
 // All that a sequence remembers, as one model needs it.
 struct StateSpec {
-    tensor::DType kv_dtype = tensor::DType::F16;  // F32 or F16
+    tensor::DType kv_dtype = tensor::DType::F16;  // F32, F16 or Q8_0 (8 bits and scales)
     uint32_t block_tokens = 16;
     std::vector<AttentionGroup> groups;
     // Recurrent and convolution state of one sequence, all layers together; 0 for a pure
@@ -71,6 +71,7 @@ inline constexpr size_t kGroupsMax = 64;
 inline constexpr size_t kLayersMax = 4096;
 inline constexpr uint32_t kHeadsMax = 4096;
 inline constexpr uint32_t kHeadDimMax = 65536;
+inline constexpr uint32_t kInt8HeadDimMax = 512;  // of keys and values in 8 bits
 inline constexpr uint64_t kRecurrentBytesMax = uint64_t{1} << 40;
 Result<void> validate(const StateSpec& spec);
 

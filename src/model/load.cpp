@@ -25,8 +25,8 @@ Result<void> check_options(const LoadOptions& options) {
         return invalid_argument("context_tokens", "context_tokens must be positive");
     }
     if (options.kv_dtype && *options.kv_dtype != tensor::DType::F32 &&
-        *options.kv_dtype != tensor::DType::F16) {
-        return invalid_argument("kv_dtype", "keys and values are kept as F32 or F16");
+        *options.kv_dtype != tensor::DType::F16 && *options.kv_dtype != tensor::DType::Q8_0) {
+        return invalid_argument("kv_dtype", "keys and values are kept as F32, F16 or Q8_0");
     }
     return {};
 }

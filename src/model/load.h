@@ -56,7 +56,7 @@ struct LoadOptions {
     // The longest sequence; nothing, or more than the file allows: what the file allows.
     std::optional<uint32_t> context_tokens;
     uint32_t block_tokens = 16;  // 16, 32 or 64
-    // F32 or F16; nothing: F32 where every matrix is F32, else F16.
+    // F32, F16 or Q8_0; nothing: F32 where every matrix is F32, else F16.
     std::optional<tensor::DType> kv_dtype;
 };
 

@@ -151,7 +151,7 @@ TEST(Load, OptionsAreChecked) {
     EXPECT_EQ(plan_memory(**source, {.batch_tokens_max = 0}).error().field, "batch_tokens_max");
     EXPECT_EQ(plan_memory(**source, {.context_tokens = 0}).error().field, "context_tokens");
     EXPECT_EQ(plan_memory(**source, {.block_tokens = 17}).error().field, "block_tokens");
-    EXPECT_EQ(plan_memory(**source, {.kv_dtype = tensor::DType::Q8_0}).error().field, "kv_dtype");
+    EXPECT_EQ(plan_memory(**source, {.kv_dtype = tensor::DType::Q4_0}).error().field, "kv_dtype");
     EXPECT_EQ(plan_memory(**source, {.context_tokens = 100})->info.context_tokens, 100u);
     EXPECT_EQ(plan_memory(**source, {.context_tokens = 1000})->info.context_tokens, 256u);
 }

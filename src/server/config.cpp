@@ -133,6 +133,11 @@ Result<ModelSource> read_model(ConfigTable& table, const std::filesystem::path& 
     WEIR_TRY(read_path(table, "path", folder, model.path));
     WEIR_TRY(table.read("context_tokens", in_range(1u, kContextTokensMax), model.context_tokens));
     WEIR_TRY(table.read("cache_tokens", in_range(1u, kCacheTokensMax), model.cache_tokens));
+    WEIR_TRY(table.read("cache_bits", in_range(8u, 32u), model.cache_bits));
+    if (const uint32_t bits = model.cache_bits.value_or(16);
+        bits != 8 && bits != 16 && bits != 32) {
+        return table.refuse("cache_bits", "must be 8, 16 or 32");
+    }
     WEIR_TRY(table.read("threads", in_range(1u, kThreadsMax), model.threads));
     return model;
 }

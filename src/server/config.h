@@ -23,6 +23,7 @@ struct ModelSource {
     std::string path;  // a GGUF file or a Hugging Face folder; empty: the embedded model
     std::optional<uint32_t> context_tokens;  // at most the file's own
     std::optional<uint32_t> cache_tokens;    // KV cache of all sequences together
+    std::optional<uint32_t> cache_bits;      // of its numbers: 8, 16 or 32
     std::optional<uint32_t> threads;
 };
 

@@ -46,6 +46,7 @@ Result<void> say_error(Error error) {
 engine::LocalModelOptions model_options(const WorkerOptions& options) {
     return {.context_tokens = options.context_tokens,
             .cache_tokens = options.cache_tokens,
+            .cache_bits = options.cache_bits,
             .threads = options.threads};
 }
 

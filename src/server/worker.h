@@ -17,6 +17,7 @@ struct WorkerOptions {
     std::string socket;
     std::optional<uint32_t> context_tokens;
     std::optional<uint32_t> cache_tokens;  // KV cache of all sequences together
+    std::optional<uint32_t> cache_bits;    // of its numbers: 8, 16 or 32
     std::optional<uint32_t> threads;
 };
 

@@ -17,6 +17,7 @@ std::vector<std::string> worker_arguments(const ModelSource& source) {
     }
     give("--context-tokens", source.context_tokens);
     give("--cache-tokens", source.cache_tokens);
+    give("--cache-bits", source.cache_bits);
     give("--threads", source.threads);
     return out;
 }

@@ -122,7 +122,17 @@ struct AttentionState {
     size_t begin[kVectorsMax];  // visible keys
     size_t end[kVectorsMax];
     size_t vectors;
+    // The chunk's keys and values as floats, laid out as one block of kAttentionChunk tokens, where
+    // they are not read as they are stored.
+    const uint8_t* widened = nullptr;
 };
+
+const uint8_t* head_of(const AttentionPart& part, const AttentionState& state, size_t token) {
+    return state.widened != nullptr
+               ? state.widened
+               : reinterpret_cast<const uint8_t*>(part.blocks[token / part.block_tokens]) +
+                     part.head_offset;
+}
 
 // Scores of the keys [chunk, chunk + 64) that lie in [begin, end), for all vectors.
 template <typename Elements>
@@ -133,8 +143,7 @@ void score_chunk(const AttentionPart& part, AttentionState& state, size_t chunk,
     const size_t last = (lower(end, chunk + kAttentionChunk) - chunk + 15) / 16;
     for (size_t s = first; s < last; ++s) {
         const size_t token = chunk + 16 * s;
-        const auto* head = reinterpret_cast<const uint8_t*>(part.blocks[token / part.block_tokens]);
-        strips[s] = head + part.head_offset + token % part.block_tokens * Elements::kBytes;
+        strips[s] = head_of(part, state, token) + token % part.block_tokens * Elements::kBytes;
     }
     float* rows[kVectorsMax];
     for (size_t v = 0; v < state.vectors; ++v) {
@@ -216,11 +225,8 @@ void add_values(const AttentionPart& part, AttentionState& state, size_t chunk, 
     for (size_t token = begin; token < end;) {
         const size_t slot = token % part.block_tokens;
         const size_t count = lower(end - token, part.block_tokens - slot);
-        const uint8_t* head =
-            reinterpret_cast<const uint8_t*>(part.blocks[token / part.block_tokens]) +
-            part.head_offset;
-        const uint8_t* values =
-            head + part.key_dim * part.block_tokens * Elements::kBytes + slot * stride;
+        const uint8_t* values = head_of(part, state, token) +
+                                part.key_dim * part.block_tokens * Elements::kBytes + slot * stride;
         for (size_t v = 0; v < n; ++v) {
             weights[v] = state.scores[first + v] + (token - chunk);
         }
@@ -320,28 +326,102 @@ void begin_vectors(const AttentionPart& part, AttentionState& state) {
 }
 
 template <typename Elements>
-void attend(const AttentionPart& part) {
-    AttentionState state;
-    begin_vectors(part, state);
+void attend_chunk(const AttentionPart& part, AttentionState& state, size_t chunk, size_t begin,
+                  size_t end) {
+    score_chunk<Elements>(part, state, chunk, begin, end);
+    for (size_t v = 0; v < state.vectors; ++v) {
+        const size_t from = higher(chunk, state.begin[v]);
+        const size_t to = lower(chunk + kAttentionChunk, state.end[v]);
+        const float shrink = from < to ? weigh_chunk(part, state, v, chunk, from, to) : 1.0f;
+        if (shrink != 1.0f) {
+            shrink_values(state.out[v], part.value_dim, shrink);
+        }
+    }
+    add_chunk<Elements>(part, state, chunk);
+}
+
+void clear_outputs(const AttentionPart& part, AttentionState& state) {
     for (size_t v = 0; v < state.vectors; ++v) {
         for (size_t d = 0; d < part.value_dim; ++d) {
             state.out[v][d] = 0.0f;
         }
     }
+}
+
+template <typename Elements>
+void attend(const AttentionPart& part) {
+    AttentionState state;
+    begin_vectors(part, state);
+    clear_outputs(part, state);
     const size_t begin = part.key_begins[0];
     const size_t end = part.key_ends[part.tokens - 1];
     for (size_t chunk = begin / kAttentionChunk * kAttentionChunk; chunk < end;
          chunk += kAttentionChunk) {
-        score_chunk<Elements>(part, state, chunk, begin, end);
-        for (size_t v = 0; v < state.vectors; ++v) {
-            const size_t from = higher(chunk, state.begin[v]);
-            const size_t to = lower(chunk + kAttentionChunk, state.end[v]);
-            const float shrink = from < to ? weigh_chunk(part, state, v, chunk, from, to) : 1.0f;
-            if (shrink != 1.0f) {
-                shrink_values(state.out[v], part.value_dim, shrink);
-            }
+        attend_chunk<Elements>(part, state, chunk, begin, end);
+    }
+    for (size_t v = 0; v < state.vectors; ++v) {
+        divide_by_sum(part, state, v);
+    }
+}
+
+// One token's whole numbers times their scales.
+void widen_value(const int8_t* values, const float* scales, size_t count, float* out) {
+    size_t d = 0;
+    for (; d + 16 <= count; d += 16) {
+        store(out + d, mul(load_i8(values + d), set1(scales[d / 32])));
+    }
+    for (; d < count; ++d) {
+        out[d] = static_cast<float>(values[d]) * scales[d / 32];
+    }
+}
+
+// The tokens [from, to) of the chunk, all in one block, sixteen at a time; those around them that
+// were never written are widened too, and nobody sees them.
+void widen_tokens(const AttentionPart& part, size_t chunk, size_t from, size_t to, float* out) {
+    const size_t tokens = part.block_tokens;
+    const auto* keys =
+        reinterpret_cast<const int8_t*>(part.blocks[from / tokens]) + part.head_offset;
+    const auto* key_scales = reinterpret_cast<const float*>(keys + part.key_dim * tokens);
+    const auto* values =
+        reinterpret_cast<const int8_t*>(key_scales + (part.key_dim + 31) / 32 * tokens);
+    const auto* value_scales = reinterpret_cast<const float*>(values + part.value_dim * tokens);
+    for (size_t token = from / 16 * 16; token < to; token += 16) {
+        const size_t slot = token % tokens;
+        for (size_t d = 0; d < part.key_dim; ++d) {
+            const Lanes scale = load(key_scales + d / 32 * tokens + slot);
+            store(out + d * kAttentionChunk + (token - chunk),
+                  mul(load_i8(keys + d * tokens + slot), scale));
         }
-        add_chunk<Elements>(part, state, chunk);
+    }
+    float* const out_values = out + part.key_dim * kAttentionChunk;
+    for (size_t token = from; token < to; ++token) {
+        const size_t slot = token % tokens;
+        widen_value(values + slot * part.value_dim,
+                    value_scales + slot * ((part.value_dim + 31) / 32), part.value_dim,
+                    out_values + (token - chunk) * part.value_dim);
+    }
+}
+
+// 8-bit storage: each chunk is widened once for all the vectors, then taken as float32 is.
+void attend_int8(const AttentionPart& part) {
+    alignas(64) float widened[2 * kInt8HeadDimMax * kAttentionChunk];
+    AttentionState state;
+    begin_vectors(part, state);
+    clear_outputs(part, state);
+    state.widened = reinterpret_cast<const uint8_t*>(widened);
+    AttentionPart wide = part;
+    wide.block_tokens = kAttentionChunk;
+    const size_t begin = part.key_begins[0];
+    const size_t end = part.key_ends[part.tokens - 1];
+    for (size_t chunk = begin / kAttentionChunk * kAttentionChunk; chunk < end;
+         chunk += kAttentionChunk) {
+        const size_t last = lower(end, chunk + kAttentionChunk);
+        for (size_t from = higher(begin, chunk); from < last;) {
+            const size_t to = lower(last, (from / part.block_tokens + 1) * part.block_tokens);
+            widen_tokens(part, chunk, from, to, widened);
+            from = to;
+        }
+        attend_chunk<F32Elements>(wide, state, chunk, begin, end);
     }
     for (size_t v = 0; v < state.vectors; ++v) {
         divide_by_sum(part, state, v);

@@ -19,7 +19,14 @@
 namespace weir::kernels::avx512 {
 
 void attention(const AttentionPart& part) {
-    part.half ? attend_any<F16Elements>(part) : attend_any<F32Elements>(part);
+    switch (part.storage) {
+        case KvStorage::F32:
+            return attend_any<F32Elements>(part);
+        case KvStorage::F16:
+            return attend_any<F16Elements>(part);
+        case KvStorage::Int8:
+            return attend_int8(part);
+    }
 }
 
 }  // namespace weir::kernels::avx512

@@ -60,6 +60,13 @@ inline void store_f16(uint16_t* p, Lanes x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.lo, kRound));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(x.hi, kRound));
 }
+inline __m256 widen_i8(__m128i bytes) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+inline Lanes load_i8(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {widen_i8(bytes), widen_i8(_mm_srli_si128(bytes, 8))};
+}
 inline void store_i8(int8_t* p, Lanes x) {
     const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi));
     const __m256i ordered = _mm256_permute4x64_epi64(words, 0b11'01'10'00);

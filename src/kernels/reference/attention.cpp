@@ -13,20 +13,33 @@ namespace weir::kernels::reference {
 
 namespace {
 
-float element(const AttentionPart& part, const std::byte* head, size_t index) {
-    if (part.half) {
-        uint16_t bits = 0;
-        std::memcpy(&bits, head + 2 * index, 2);
-        return tensor::f32_from_f16(bits);
-    }
+float float_at(const std::byte* head, size_t index) {
     float value = 0;
     std::memcpy(&value, head + 4 * index, 4);
     return value;
 }
 
+float element(const AttentionPart& part, const std::byte* head, size_t index) {
+    if (part.storage == KvStorage::F16) {
+        uint16_t bits = 0;
+        std::memcpy(&bits, head + 2 * index, 2);
+        return tensor::f32_from_f16(bits);
+    }
+    return float_at(head, index);
+}
+
+// Whole number `index` after `head`, times its scale; the scales follow `count` whole numbers.
+float int8_element(const std::byte* head, size_t count, size_t index, size_t scale) {
+    return static_cast<float>(static_cast<int8_t>(head[index])) * float_at(head + count, scale);
+}
+
 float key(const AttentionPart& part, size_t token, size_t d) {
     const std::byte* head = part.blocks[token / part.block_tokens] + part.head_offset;
-    return element(part, head, d * part.block_tokens + token % part.block_tokens);
+    const size_t slot = token % part.block_tokens;
+    const size_t at = d * part.block_tokens + slot;
+    return part.storage == KvStorage::Int8 ? int8_element(head, part.key_dim * part.block_tokens,
+                                                          at, d / 32 * part.block_tokens + slot)
+                                           : element(part, head, at);
 }
 
 float value(const AttentionPart& part, size_t token, size_t d) {
@@ -34,9 +47,15 @@ float value(const AttentionPart& part, size_t token, size_t d) {
         return key(part, token, d);
     }
     const std::byte* head = part.blocks[token / part.block_tokens] + part.head_offset;
-    return element(
-        part, head,
-        part.key_dim * part.block_tokens + token % part.block_tokens * part.value_dim + d);
+    const size_t slot = token % part.block_tokens;
+    const size_t keys = part.key_dim * part.block_tokens;
+    if (part.storage == KvStorage::Int8) {
+        const size_t scales = (part.key_dim + 31) / 32 * part.block_tokens;
+        return int8_element(head + keys + 4 * scales, part.value_dim * part.block_tokens,
+                            slot * part.value_dim + d,
+                            slot * ((part.value_dim + 31) / 32) + d / 32);
+    }
+    return element(part, head, keys + slot * part.value_dim + d);
 }
 
 void attend(const AttentionPart& part, size_t t, size_t g) {
