@@ -102,6 +102,23 @@ void TransformerConfig::set_rope_pairs(kernels::RopePairs pairs) {
     }
 }
 
+Result<void> DeltaNetConfig::validate(uint32_t layer_count) const {
+    WEIR_TRY(
+        check_size("linear_conv_kernel_dim (ssm.conv_kernel)", taps, kernels::kConvolutionTapsMax));
+    WEIR_TRY(check_size("linear_num_key_heads (ssm.group_count)", key_heads, kHeadsMax));
+    WEIR_TRY(check_size("linear_num_value_heads (ssm.time_step_rank)", value_heads, kHeadsMax));
+    WEIR_TRY(check_size("linear_key_head_dim (ssm.state_size)", key_dim, kHeadDimMax));
+    WEIR_TRY(check_size("linear_value_head_dim", value_dim, kHeadDimMax));
+    if (value_heads % key_heads != 0) {
+        return data_corrupt("linear_num_value_heads: {} cannot share {} key heads", value_heads,
+                            key_heads);
+    }
+    if (layers.size() != layer_count) {
+        return data_corrupt("{} kinds of layers for {} layers", layers.size(), layer_count);
+    }
+    return {};
+}
+
 namespace {
 
 Result<void> check_layer(const TransformerConfig& config, const LayerConfig& layer) {
@@ -179,6 +196,9 @@ Result<void> TransformerConfig::validate() const {
     }
     for (const LayerConfig& one : layer) {
         WEIR_TRY(check_layer(*this, one));
+    }
+    if (delta_net) {
+        WEIR_TRY(delta_net->validate(layers));
     }
     return {};
 }

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "base/result.h"
 #include "json/value.h"
+#include "kernels/recurrent.h"
 #include "kernels/row_ops.h"
 #include "model/gguf.h"
 
@@ -165,6 +167,26 @@ struct QueryTemperature {
     uint32_t shift = 0;
 };
 
+// Gated DeltaNet layers (layers/delta_net.h).
+struct DeltaNetConfig {
+    uint32_t taps = 0;  // of the convolution
+    uint32_t key_heads = 0;
+    uint32_t value_heads = 0;  // a multiple of key_heads
+    uint32_t key_dim = 0;
+    uint32_t value_dim = 0;
+    kernels::HeadMap map = kernels::HeadMap::Grouped;
+    bool rate_is_log =
+        false;  // the file has the logarithm of the decay's rate, else minus the rate
+    std::vector<bool> layers;  // [layers] that are this; the others are attention
+
+    uint64_t keys() const { return uint64_t{key_heads} * key_dim; }
+    uint64_t values() const { return uint64_t{value_heads} * value_dim; }
+    uint64_t channels() const { return 2 * keys() + values(); }
+
+    // Against a model of so many layers.
+    Result<void> validate(uint32_t layer_count) const;
+};
+
 struct Family;
 
 // One decoder-only transformer, as far as the families at hand differ: everything that the forward
@@ -213,13 +235,23 @@ struct TransformerConfig {
     float attention_soft_cap = 0;
     bool attention_sinks = false;
     std::optional<QueryTemperature> temperature;
+    bool attention_output_gate = false;  // Wq has a gate beside each head's query
+
+    std::optional<DeltaNetConfig> delta_net;
 
     // Feed-forward.
     MlpForm mlp = MlpForm::Gated;
     Activation activation = Activation::Silu;
     BiasRule mlp_bias = BiasRule::Never;
 
+    // What the norm before it is called in GGUF.
+    std::string_view feed_forward_norm = "ffn_norm";  // static
+
     OutputMatrix output_matrix = OutputMatrix::Own;
+
+    // Layers after the last that draft tokens (multi-token prediction): their tensors are left
+    // alone.
+    uint32_t draft_layers = 0;
     uint32_t token_types = 0;  // of an encoder: rows of the table of segments
 
     // Every layer like the common values, seeing everything: what families start from.

@@ -96,6 +96,8 @@ Decoder::Decoder(DecoderParts parts, kernels::Compute compute)
     sequence_of_.reserve(rows);
     positions_.reserve(rows);
     slices_.reserve(rows);
+    states_.reserve(rows);
+    copies_.reserve(rows);  // each is after another row
     row_numbers_.resize(rows);
     std::iota(row_numbers_.begin(), row_numbers_.end(), 0u);
     for (size_t g = 0; g < parts_.state.spec.groups.size(); ++g) {
@@ -133,6 +135,15 @@ Result<void> Decoder::check_slice(const SequenceSlice& slice) const {
     }
     if (parts_.state.spec.recurrent_bytes > 0 && slice.state.recurrent == nullptr) {
         return fail(ErrorCode::Internal, "the recurrent state is missing");
+    }
+    uint64_t after = slice.position;
+    for (const kv::StateCopy& copy : slice.state.copies) {
+        if (copy.position <= after || copy.position > end || copy.to == nullptr) {
+            return fail(ErrorCode::Internal,
+                        "a copy of the state at {}, where {} to {} are computed", copy.position,
+                        slice.position, end);
+        }
+        after = copy.position;
     }
     for (size_t g = 0; g < groups_.size(); ++g) {
         const uint32_t block_tokens = parts_.state.spec.block_tokens;
@@ -176,8 +187,7 @@ void Decoder::lay_out(std::span<const SequenceSlice> batch) {
     for (size_t s = 0; s < batch.size(); ++s) {
         slices_.push_back({.first_row = tokens_.size(),
                            .rows = batch[s].tokens.size(),
-                           .position = batch[s].position,
-                           .recurrent = batch[s].state.recurrent});
+                           .position = batch[s].position});
         for (size_t t = 0; t < batch[s].tokens.size(); ++t) {
             tokens_.push_back(batch[s].tokens[t]);
             sequence_of_.push_back(static_cast<uint32_t>(s));
@@ -185,10 +195,29 @@ void Decoder::lay_out(std::span<const SequenceSlice> batch) {
         }
     }
     rows_ = tokens_.size();
+    lay_out_states(batch);
     for (size_t g = 0; g < groups_.size(); ++g) {
         lay_out_group(g, batch);
     }
     fill_ropes(batch);
+}
+
+void Decoder::lay_out_states(std::span<const SequenceSlice> batch) {
+    states_.clear();
+    copies_.clear();
+    if (parts_.state.spec.recurrent_bytes == 0) {
+        return;
+    }
+    for (size_t s = 0; s < batch.size(); ++s) {
+        const size_t first = copies_.size();
+        for (const kv::StateCopy& copy : batch[s].state.copies) {
+            copies_.push_back({copy.position - batch[s].position, copy.to});
+        }
+        states_.push_back({.first_row = slices_[s].first_row,
+                           .rows = slices_[s].rows,
+                           .memory = batch[s].state.recurrent,
+                           .copies = std::span(copies_).subspan(first)});
+    }
 }
 
 void Decoder::lay_out_group(size_t group, std::span<const SequenceSlice> batch) {
@@ -244,6 +273,7 @@ Result<void> Decoder::forward(std::span<const SequenceSlice> batch, std::span<fl
         .positions = positions_,
         .row_numbers = std::span(row_numbers_).first(rows_),
         .slices = slices_,
+        .states = states_,
         .groups = groups_,
         .ropes = rope_tables_,
         .layer_inputs = layer_inputs_.first(layer_inputs_.size() / parts_.batch_tokens_max * rows_),

@@ -56,6 +56,7 @@ class Decoder final : public Model {
     Result<void> check(std::span<const SequenceSlice> batch, std::span<float> logits) const;
     Result<void> check_slice(const SequenceSlice& slice) const;
     void lay_out(std::span<const SequenceSlice> batch);
+    void lay_out_states(std::span<const SequenceSlice> batch);
     void lay_out_group(size_t group, std::span<const SequenceSlice> batch);
     void fill_ropes(std::span<const SequenceSlice> batch);
     void embed();
@@ -86,6 +87,8 @@ class Decoder final : public Model {
     std::vector<uint32_t> positions_;    // [rows]
     std::vector<uint32_t> row_numbers_;  // 0, 1, 2, …: each row has its own line of the ropes
     std::vector<SliceRows> slices_;
+    std::vector<kernels::StateRows> states_;
+    std::vector<kernels::StateCopy> copies_;  // of all states
     std::vector<GroupRows> groups_;
 };
 

@@ -29,6 +29,8 @@ class Reader {
                               out_.original_context));
         out_.original_context = context_.original_context.value_or(out_.original_context);
         fields_.ignore({"max_position_embeddings"});  // Ministral 3 repeats it here
+        // Which of three positions turns a pair; those of a text are all equal.
+        fields_.ignore({"mrope_interleaved", "mrope_section"});
         WEIR_TRY(read_scaling(type));
         WEIR_TRY(fields_.refuse_unknown());
         return std::move(out_);

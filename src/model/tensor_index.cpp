@@ -101,24 +101,28 @@ uint64_t StoredTensor::elements() const {
     return count;
 }
 
+namespace {
+
+// A name without "blk.N." and with its ending, if it has one ("attn_q.weight", "ssm_a").
+std::string translate_name(const Family& family, std::span<const TensorName> common,
+                           std::string_view name) {
+    const size_t dot = std::min(name.rfind('.'), name.size());
+    return translate_either(family.names, common, name.substr(0, dot), name.substr(dot));
+}
+
+}  // namespace
+
 std::string hugging_face_name(std::string_view gguf_name, const Family& family) {
-    const size_t dot = gguf_name.rfind('.');
-    if (dot == std::string_view::npos) {
-        return std::string(gguf_name);
-    }
-    const std::string_view ending = gguf_name.substr(dot);  // ".weight" or ".bias"
-    const std::string_view stem = gguf_name.substr(0, dot);
-    if (!stem.starts_with("blk.")) {
-        const std::string outside = translate_either(family.names, kOutside, stem, ending);
+    if (!gguf_name.starts_with("blk.")) {
+        const std::string outside = translate_name(family, kOutside, gguf_name);
         return outside.empty() ? std::string(gguf_name) : outside;
     }
-    const size_t after_number = stem.find('.', 4);
+    const size_t after_number = gguf_name.find('.', 4);
     if (after_number == std::string_view::npos) {
         return std::string(gguf_name);
     }
-    const std::string_view number = stem.substr(4, after_number - 4);
-    const std::string inside =
-        translate_either(family.names, kInLayer, stem.substr(after_number + 1), ending);
+    const std::string_view number = gguf_name.substr(4, after_number - 4);
+    const std::string inside = translate_name(family, kInLayer, gguf_name.substr(after_number + 1));
     return inside.empty() ? std::string(gguf_name)
                           : fmt::format("{}{}.{}", family.layers, number, inside);
 }

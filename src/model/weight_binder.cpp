@@ -53,6 +53,18 @@ void WeightBinder::ignore(std::string_view name) {
     used_.insert(index_.file_name(prefix_ + std::string(name)));
 }
 
+void WeightBinder::ignore_layer(uint32_t layer) {
+    ignore_prefix(fmt::format("blk.{}.", layer));
+}
+
+void WeightBinder::ignore_prefix(std::string_view prefix) {
+    for (const StoredTensor& tensor : index_.tensors()) {
+        if (tensor.name.starts_with(prefix)) {
+            used_.insert(std::string(tensor.name));
+        }
+    }
+}
+
 Result<tensor::MatrixView> WeightBinder::matrix(std::string_view name, uint64_t rows,
                                                 uint64_t columns) {
     const std::array<uint64_t, 2> shape = {rows, columns};
@@ -94,6 +106,16 @@ Result<std::span<const float>> WeightBinder::vector(std::string_view name, uint6
 Result<std::span<const float>> WeightBinder::table(std::string_view name, uint64_t rows,
                                                    uint64_t columns) {
     const std::array<uint64_t, 2> shape = {rows, columns};
+    return widened(name, shape);
+}
+
+Result<std::span<const float>> WeightBinder::convolution(std::string_view name, uint64_t channels,
+                                                         uint64_t taps) {
+    const StoredTensor* tensor = peek(name);
+    if (tensor == nullptr || tensor->shape.size() == 2) {
+        return table(name, channels, taps);
+    }
+    const std::array<uint64_t, 3> shape = {channels, 1, taps};
     return widened(name, shape);
 }
 

@@ -60,6 +60,9 @@ class WeightBinder {
     // Float32 whatever the file has; empty if this only counts.
     Result<std::span<const float>> vector(std::string_view name, uint64_t length);
     Result<std::span<const float>> table(std::string_view name, uint64_t rows, uint64_t columns);
+    // A table of a causal convolution, in safetensors with a dimension of one in the middle.
+    Result<std::span<const float>> convolution(std::string_view name, uint64_t channels,
+                                               uint64_t taps);
     // One vector a head: a tensor [heads, length], or one tensor for each ("stem.HEAD").
     Result<std::span<const float>> head_vectors(std::string_view stem, uint64_t heads,
                                                 uint64_t length);
@@ -72,6 +75,10 @@ class WeightBinder {
     Result<const StoredTensor*> take(std::string_view name, std::span<const uint64_t> shape);
     // Marks a tensor, if it is there, as known and without effect.
     void ignore(std::string_view name);
+    // The same for all tensors of a layer.
+    void ignore_layer(uint32_t layer);
+    // The same for all whose name in the file begins so.
+    void ignore_prefix(std::string_view prefix);
     // Memory for what is made of tensors; empty if this only counts.
     std::span<std::byte> own(uint64_t bytes);
 

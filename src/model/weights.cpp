@@ -60,7 +60,7 @@ Result<Block> bind_block(WeightBinder& in, const TransformerConfig& config, uint
         WEIR_TRY(norm("attn_norm", block.before_mixer));
     }
     if (config.block == BlockForm::Sequential) {
-        WEIR_TRY(norm("ffn_norm", block.before_feed_forward));
+        WEIR_TRY(norm(config.feed_forward_norm, block.before_feed_forward));
     }
     if (config.norms_after) {
         WEIR_TRY(norm("post_attention_norm", block.after_mixer));
@@ -91,10 +91,14 @@ Result<DecoderWeights> bind_weights(const TensorIndex& index, const TransformerC
         WEIR_TRY_ASSIGN(Block block, bind_block(in, config, layer));
         out.blocks.push_back(std::move(block));
     }
+    for (uint32_t i = 0; i < config.draft_layers; ++i) {
+        in.ignore_layer(config.layers + i);
+    }
     in.leave_layer();
     WEIR_TRY_ASSIGN(out.output_norm, in.norm("output_norm", config.hidden));
     WEIR_TRY(bind_output(in, config, out));
     WEIR_TRY(bind_rope(in, config, out.rope));
+    in.ignore_prefix("mtp.");  // layers that draft tokens, in safetensors
     WEIR_TRY(in.refuse_unbound());
     out.counts = in.counts();
     out.owned = in.take_owned();

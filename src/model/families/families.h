@@ -17,6 +17,8 @@ const Family& ministral3_family();
 const Family& phi3_family();
 const Family& qwen2_family();
 const Family& qwen3_family();
+const Family& qwen3_5_family();
+const Family& qwen3_next_family();
 const Family& stablelm_family();
 const Family& starcoder2_family();
 

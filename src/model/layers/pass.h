@@ -9,6 +9,7 @@
 #include "kernels/activations.h"
 #include "kernels/attention.h"
 #include "kernels/kernel_set.h"
+#include "kernels/recurrent.h"
 #include "kernels/row_ops.h"
 #include "model/config.h"
 #include "model/scratch.h"
@@ -19,7 +20,7 @@ namespace weir::model {
 struct LayerMemory {
     size_t group = 0;             // of Pass::groups
     size_t kv_offset = 0;         // bytes into the group's blocks
-    size_t recurrent_offset = 0;  // bytes into SliceRows::recurrent
+    size_t recurrent_offset = 0;  // bytes into the recurrent state
 };
 
 // An attention group's part of the pass at hand.
@@ -35,7 +36,6 @@ struct SliceRows {
     size_t first_row = 0;
     size_t rows = 0;
     uint32_t position = 0;
-    std::byte* recurrent = nullptr;  // StateSpec::recurrent_bytes, zero at position 0
 };
 
 // The rows of one forward pass and what all layers share. Row r is tokens[r] at positions[r] of
@@ -46,11 +46,13 @@ struct SliceRows {
 struct Pass {
     const kernels::Compute& compute;
     size_t rows;
-    std::span<const TokenId> tokens;            // [rows]
-    std::span<const uint32_t> sequence_of;      // [rows]
-    std::span<const uint32_t> positions;        // [rows]
-    std::span<const uint32_t> row_numbers;      // 0, 1, 2, …: each row's line of the rope tables
-    std::span<const SliceRows> slices;          // [sequences of the batch]
+    std::span<const TokenId> tokens;        // [rows]
+    std::span<const uint32_t> sequence_of;  // [rows]
+    std::span<const uint32_t> positions;    // [rows]
+    std::span<const uint32_t> row_numbers;  // 0, 1, 2, …: each row's line of the rope tables
+    std::span<const SliceRows> slices;      // [sequences of the batch]
+    // The same with the sequences' recurrent state; empty if the model has none.
+    std::span<const kernels::StateRows> states;
     std::span<const GroupRows> groups;          // as StatePlan::spec.groups
     std::span<const kernels::RopeTable> ropes;  // as TransformerConfig::ropes
     std::span<const float> layer_inputs;        // [rows, layers, per_layer_width], or empty

@@ -39,6 +39,7 @@ class SelfAttention final : public TokenMixer {
                                         ? config.attention_scale
                                         : 1 / std::sqrt(static_cast<double>(shape_.head_dim)))),
           soft_cap_(config.attention_soft_cap),
+          gated_(config.attention_output_gate),
           temperature_(config.temperature) {}
 
     StateNeed state() const override {
@@ -55,7 +56,8 @@ class SelfAttention final : public TokenMixer {
         const auto floats = [rows](size_t width) {
             return ScratchArena::padded(uint64_t{rows} * width * sizeof(float));
         };
-        return 2 * floats(query_dim()) + 2 * floats(kv_dim()) +
+        const uint64_t gates = gated_ ? floats(query_dim()) + floats(2 * query_dim()) : 0;
+        return 2 * floats(query_dim()) + 2 * floats(kv_dim()) + gates +
                ScratchArena::padded(kernels::Activations::scratch_bytes(rows, query_dim()));
     }
 
@@ -69,7 +71,10 @@ class SelfAttention final : public TokenMixer {
         const std::span quantized =
             scratch.take(kernels::Activations::scratch_bytes(pass.rows, query_dim()));
 
-        project(pass, input.x, {q, k, v});
+        const std::span gate =
+            gated_ ? scratch.take_floats(pass.rows * query_dim()) : std::span<float>();
+
+        project(pass, input.x, {q, k, v, gate});
         place(pass, q, heads_, weights_.q_norm);
         if (temperature_) {
             heat(pass, q);
@@ -83,26 +88,47 @@ class SelfAttention final : public TokenMixer {
             write(pass, memory, k, v);
         }
         attend(pass, memory, q, mixed);
+        if (gated_) {
+            kernels::sigmoid_mul(pass.compute, gate.data(), mixed.data(), mixed.size(),
+                                 mixed.data());
+        }
         kernels::Activations activations(mixed.data(), pass.rows, query_dim(), quantized);
         multiply(pass.compute, weights_.output, activations, out);
     }
 
   private:
     struct Projected {
-        std::span<float> q, k, v;
+        std::span<float> q, k, v, gate;
     };
 
     size_t query_dim() const { return size_t{heads_} * shape_.head_dim; }
     size_t kv_dim() const { return size_t{shape_.kv_heads} * shape_.head_dim; }
 
     void project(const Pass& pass, kernels::Activations& x, const Projected& out) const {
+        const std::span q = gated_ ? pass.scratch.take_floats(2 * out.q.size()) : out.q;
         const std::array<LinearJob, 3> jobs = {
-            {{&weights_.q, out.q}, {&weights_.k, out.k}, {&weights_.v, out.v}}};
+            {{&weights_.q, q}, {&weights_.k, out.k}, {&weights_.v, out.v}}};
         const size_t own = shape_.kv_of ? 1 : shape_.keys_are_values ? 2 : 3;
         multiply(pass.compute, x, std::span(jobs).first(own));
         if (own == 2) {
             std::ranges::copy(out.k, out.v.begin());
         }
+        if (gated_) {
+            separate(pass, q, out.q, out.gate);
+        }
+    }
+
+    // Each head's query and gate, side by side, into two arrays.
+    void separate(const Pass& pass, std::span<const float> both, std::span<float> q,
+                  std::span<float> gate) const {
+        const size_t head_dim = shape_.head_dim;
+        pass.compute.pool.parallel_for(pass.rows, 16, [&](size_t begin, size_t end) {
+            for (size_t h = begin * heads_; h < end * heads_; ++h) {
+                const float* const from = both.data() + 2 * h * head_dim;
+                std::copy_n(from, head_dim, q.data() + h * head_dim);
+                std::copy_n(from + head_dim, head_dim, gate.data() + h * head_dim);
+            }
+        });
     }
 
     void write(const Pass& pass, const LayerMemory& memory, std::span<const float> k,
@@ -202,6 +228,7 @@ class SelfAttention final : public TokenMixer {
     float epsilon_;
     float scale_;
     float soft_cap_;
+    bool gated_;
     std::optional<QueryTemperature> temperature_;
 };
 
@@ -223,7 +250,8 @@ Result<void> bind_fused(WeightBinder& in, const TransformerConfig& config, size_
 // The projections of a layer that may have another's keys, or keys for values.
 Result<void> bind_projections(WeightBinder& in, const TransformerConfig& config,
                               const LayerConfig& shape, Weights& out) {
-    const size_t q_rows = size_t{config.heads} * shape.head_dim;
+    const size_t q_rows =
+        size_t{config.heads} * shape.head_dim * (config.attention_output_gate ? 2 : 1);
     const size_t kv_rows = size_t{shape.kv_heads} * shape.head_dim;
     if (in.has("attn_qkv.weight")) {
         return bind_fused(in, config, q_rows, kv_rows, out);

@@ -16,6 +16,7 @@ class WeightBinder;
 //   q, k    = rope(norm(q)), rope(norm(k))             norm per head, if there is one
 //   q       = q * temperature(position)                if there is one
 //   out     = Wo softmax(cap(scale * q k^T)) v + bo    over the keys that are seen
+//             times sigmoid(gate) before Wo, if Wq has a gate beside each head's query
 //
 // What there is and what not, TransformerConfig and its LayerConfig say.
 Result<std::unique_ptr<TokenMixer>> make_self_attention(WeightBinder& in,

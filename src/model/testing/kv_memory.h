@@ -10,8 +10,8 @@
 
 namespace weir::model::testing {
 
-// The KV blocks of one sequence, all there from the start and filled with NaN, so that reading what
-// was never written shows.
+// The memory of one sequence: KV blocks, all there from the start and filled with NaN, so that
+// reading what was never written shows, and recurrent state, zero at first.
 class KvMemory {
   public:
     KvMemory(const kv::StateSpec& spec, size_t tokens) {
@@ -26,12 +26,18 @@ class KvMemory {
                 table.push_back(reinterpret_cast<std::byte*>(block.data()));
             }
         }
+        recurrent_.resize((spec.recurrent_bytes + kLine - 1) / kLine);
+        recurrent_view_ = std::as_writable_bytes(std::span(recurrent_));
         for (const auto& table : tables_) {
             views_.emplace_back(table.data(), table.size());
         }
     }
 
-    kv::SequenceView view() const { return {.blocks = views_}; }
+    kv::SequenceView view() const {
+        return {.blocks = views_,
+                .recurrent = recurrent_view_.empty() ? nullptr : recurrent_view_.data()};
+    }
+    std::span<const std::byte> recurrent() const { return recurrent_view_; }
 
   private:
     static constexpr size_t kLine = 64;
@@ -40,6 +46,8 @@ class KvMemory {
     };
 
     std::vector<std::vector<Line>> blocks_;
+    std::vector<Line> recurrent_;
+    std::span<std::byte> recurrent_view_;
     std::vector<std::vector<std::byte*>> tables_;
     std::vector<std::span<std::byte* const>> views_;
 };

@@ -297,7 +297,8 @@ double tiny_longrope_amplitude(const TinyModel& model) {
 
 bool tiny_layer_has_window(const TinyModel& model, uint32_t layer) {
     const uint32_t pattern = tiny_traits(model.family).pattern;
-    return model.window && (pattern == 0 ? layer % 2 == 0 : (layer + 1) % pattern != 0);
+    return model.window && (model.window_everywhere ||
+                            (pattern == 0 ? layer % 2 == 0 : (layer + 1) % pattern != 0));
 }
 
 std::vector<TinyTensor> tiny_tensors(const TinyModel& model) {

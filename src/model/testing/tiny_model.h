@@ -40,6 +40,7 @@ struct TinyModel {
     bool attention_bias = false;  // on q, k, v and o (qwen2: always on q, k, v)
     bool mlp_bias = false;
     std::optional<uint32_t> window;  // on every second layer, from the first, or by its pattern
+    bool window_everywhere = false;  // on all
     TinyRope rope = TinyRope::Plain;
     TinyWrap wrap = TinyWrap::None;  // of a folder
     uint64_t seed = 1;
