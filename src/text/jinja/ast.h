@@ -130,6 +130,7 @@ struct Ast {
     Ast& operator=(const Ast&) = delete;
 
     std::string source;
+    Mode mode = Mode::Strict;
     std::deque<Expr> exprs;
     std::deque<Stmt> stmts;
     std::deque<Str> literals;

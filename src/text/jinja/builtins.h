@@ -27,7 +27,7 @@ struct Test {
     TestFunction call;
 };
 
-const Filter* find_filter(std::string_view name);  // nullptr: there is none
+const Filter* find_filter(std::string_view name, Mode mode);  // nullptr: there is none
 const Test* find_test(std::string_view name);
 
 // The parts of the filter table, one a source file.
@@ -36,6 +36,7 @@ std::span<const Filter> number_filters();
 std::span<const Filter> sequence_filters();
 std::span<const Filter> selection_filters();
 std::span<const Filter> json_filters();
+std::span<const Filter> lenient_filters();  // in Mode::Lenient only
 
 const Native* find_text_method(std::string_view name);
 const Native* find_list_method(std::string_view name);

@@ -106,6 +106,10 @@ Outcome<Value> convert(Runtime& rt, const json::Value& value, const Patterns& pa
 
 }  // namespace
 
+Outcome<Value> value_of(Runtime& rt, const json::Value& value) {
+    return convert(rt, value, {});
+}
+
 Outcome<std::vector<Value>> bind_globals(Runtime& rt, const Ast& ast, const json::Object& context,
                                          const std::vector<TrustedStrings>& trusted) {
     std::vector<Parts> paths;

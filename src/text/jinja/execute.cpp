@@ -73,6 +73,14 @@ Outcome<void> Evaluator::assign(const Target& target, const Value& value, Scope*
     name.kind = ExprKind::Name;
     name.name = target.name;
     WEIR_TRY_ASSIGN(const Value space, eval_name(name, scope));
+    if (rt_.is_lenient() && space.is(Kind::Dict)) {
+        std::vector<Dict::Entry> entries = space.dict().entries();
+        WEIR_TRY(rt_.charge(entries.size()));
+        WEIR_TRY(rt_.reserve((entries.size() + 1) * sizeof(Dict::Entry)));
+        entries.emplace_back(rt_.text(target.attribute), value);
+        set(target.name, rt_.dict(std::move(entries)), scope);
+        return {};
+    }
     if (!space.is(Kind::Namespace)) {
         return raise("cannot assign attribute on non-namespace object");
     }

@@ -7,7 +7,9 @@
 #include <cmath>
 
 #include "base/utf8.h"
+#include "json/parse.h"
 #include "text/jinja/builtins.h"
+#include "text/jinja/context.h"
 #include "text/jinja/keys.h"
 
 namespace weir::text::jinja {
@@ -200,6 +202,12 @@ Outcome<void> Dumper::value(const Value& value) {
             return list(value.items());
         case Kind::Dict:
             return dict(value.dict());
+        case Kind::Generator:
+            if (rt_.is_lenient()) {
+                WEIR_TRY_ASSIGN(const std::vector<Value> items, to_vector(rt_, value));
+                return list(items);
+            }
+            [[fallthrough]];
         default:
             return raise("Object of type {} is not JSON serializable", type_name(value));
     }
@@ -239,7 +247,22 @@ Outcome<Value> tojson(Runtime& rt, const Value& input, const Args& args) {
     return dump_json(rt, input, style);
 }
 
+Outcome<Value> from_json(Runtime& rt, const Value& input, const Args& args) {
+    WEIR_TRY(Bound::bind("from_json", args, {}));
+    if (!input.is_str()) {
+        return raise("from_json expects a string, not {}", type_name(input));
+    }
+    WEIR_TRY(rt.charge_bytes(input.bytes().size()));
+    WEIR_TRY(rt.reserve(input.bytes().size()));
+    const auto parsed = json::parse(input.bytes());
+    if (!parsed) {
+        return raise("from_json: {}", parsed.error().message);
+    }
+    return value_of(rt, *parsed);
+}
+
 constexpr Filter kFilters[] = {{"tojson", tojson}};
+constexpr Filter kLenientFilters[] = {{"from_json", from_json}, {"fromjson", from_json}};
 
 }  // namespace
 
@@ -251,6 +274,10 @@ Outcome<Value> dump_json(Runtime& rt, const Value& value, const JsonStyle& style
 
 std::span<const Filter> json_filters() {
     return kFilters;
+}
+
+std::span<const Filter> lenient_filters() {
+    return kLenientFilters;
 }
 
 }  // namespace weir::text::jinja

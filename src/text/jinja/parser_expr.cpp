@@ -497,7 +497,7 @@ Parser::Parsed Parser::filter(const Expr* node) {
     Expr& expr = make(ExprKind::Filter);
     expr.items.push_back(node);
     WEIR_TRY_ASSIGN(expr.text, dotted_name());
-    expr.filter = find_filter(expr.text);
+    expr.filter = find_filter(expr.text, ast_.mode);
     if (expr.filter == nullptr) {
         unknown_.push_back(fmt::format("line {}: no filter named '{}'", expr.line, expr.text));
     }

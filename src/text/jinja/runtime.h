@@ -14,6 +14,11 @@
 
 namespace weir::text::jinja {
 
+// Strict is what the reference does, errors included. Lenient also takes what shipped templates ask
+// for and the reference refuses: the filters from_json and fromjson, tojson of what map and select
+// give, assignment to a member of a dictionary (the name then means a dictionary with it).
+enum class Mode : uint8_t { Strict, Lenient };
+
 // What one render may use. A step is one evaluated node, one item of an iteration, or 64 bytes of
 // text looked at.
 struct RenderLimits {
@@ -30,13 +35,15 @@ struct RenderLimits {
 // Threads: one. Ownership: owns all objects that its Values point to, except literals.
 class Runtime {
   public:
-    Runtime(const RenderLimits& limits, std::chrono::local_seconds now)
-        : limits_(limits), now_(now) {}
+    Runtime(const RenderLimits& limits, std::chrono::local_seconds now, Mode mode)
+        : limits_(limits), now_(now), mode_(mode) {}
     Runtime(const Runtime&) = delete;
     Runtime& operator=(const Runtime&) = delete;
 
     const RenderLimits& limits() const { return limits_; }
     std::chrono::local_seconds now() const { return now_; }
+    Mode mode() const { return mode_; }
+    bool is_lenient() const { return mode_ == Mode::Lenient; }
 
     // Fails when the fuel or the memory is used up. Whoever loops calls it in every round.
     Outcome<void> charge(uint64_t steps = 1);
@@ -87,6 +94,7 @@ class Runtime {
 
     const RenderLimits limits_;
     const std::chrono::local_seconds now_;
+    const Mode mode_;
     uint64_t steps_ = 0;
     size_t bytes_ = 0;
     uint32_t nesting_ = 0;

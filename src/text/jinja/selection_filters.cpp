@@ -30,7 +30,7 @@ Outcome<Value> map(Runtime& rt, const Value& input, const Args& args) {
         return map_attribute(rt, items, args);
     }
     const Filter* filter =
-        args.positional[0].is_str() ? find_filter(args.positional[0].bytes()) : nullptr;
+        args.positional[0].is_str() ? find_filter(args.positional[0].bytes(), rt.mode()) : nullptr;
     if (filter == nullptr) {
         return raise("map: no such filter");
     }

@@ -41,7 +41,7 @@ std::string Rendered::text() const {
     return all;
 }
 
-Result<Template> Template::parse(std::string_view source) {
+Result<Template> Template::parse(std::string_view source, Mode mode) {
     if (source.size() > kSourceBytesMax) {
         return fail(ErrorCode::TooLarge, "chat template: {} bytes, the limit is {}", source.size(),
                     kSourceBytesMax);
@@ -51,6 +51,7 @@ Result<Template> Template::parse(std::string_view source) {
     }
     auto ast = std::make_shared<Ast>();
     ast->source = normalize_source(source);
+    ast->mode = mode;
     auto tokens = tokenize(ast->source);
     if (!tokens) {
         return parse_error(std::move(tokens).error());
@@ -66,7 +67,7 @@ Result<Rendered> Template::render(const json::Value& context, const RenderOption
     if (variables == nullptr) {
         return fail(ErrorCode::InvalidArgument, "chat template: the context is no object");
     }
-    Runtime rt(options.limits, options.now);
+    Runtime rt(options.limits, options.now, ast_->mode);
     auto text = evaluate(rt, *ast_, *variables, options.trusted);
     if (!text) {
         return render_error(std::move(text).error(), rt.line);

@@ -45,9 +45,10 @@ struct RenderOptions {
 
 // A Jinja2 template as chat models ship it: Jinja 3.1 in an immutable sandbox with trim_blocks,
 // lstrip_blocks and loop controls, plus raise_exception, strftime_now, tojson as Python's
-// json.dumps, and generation blocks. Other than there: lists may be appended to and popped from
-// (shipped templates do it), integers have 127 bits, and include, import, extends, autoescape,
-// random, pprint, urlize, xmlattr, striptags, wordwrap and filesizeformat do not exist.
+// json.dumps, and generation blocks (and what Mode::Lenient adds). Other than there: lists may be
+// appended to and popped from (shipped templates do it), integers have 127 bits, and include,
+// import, extends, autoescape, random, pprint, urlize, xmlattr, striptags, wordwrap and
+// filesizeformat do not exist.
 //
 // Every character of what is rendered knows whether it stands literally in the template's source.
 // That survives whatever the template does to it; what is computed (numbers, tojson, escapes,
@@ -59,7 +60,7 @@ class Template {
     static constexpr size_t kSourceBytesMax = size_t{1} << 20;
 
     // Errors: InvalidArgument with the line, reason "template_error".
-    static Result<Template> parse(std::string_view source);
+    static Result<Template> parse(std::string_view source, Mode mode = Mode::Strict);
 
     // `context` is an object: the template's variables. Errors: InvalidArgument with reason
     // "template_raised" (the template refuses these messages), "template_error" or

@@ -63,6 +63,26 @@ TEST(JinjaTemplate, ListsMayGrowThoughTheReferenceRefusesIt) {
               "1[2, 3]");
 }
 
+TEST(JinjaTemplate, LenientTakesWhatTheReferenceRefuses) {
+    const std::pair<std::string_view, std::string_view> cases[] = {
+        {R"({{ ('{"a": [1, null]}' | from_json).a[0] + 1 }})", "2"},
+        {"{{ [1, 2] | map('string') | tojson }}", R"(["1", "2"])"},
+        {"{% set d = {'a': 1} %}{% set d.a = 2 %}{% set d.b = 3 %}{{ d }}", "{'a': 2, 'b': 3}"}};
+    for (const auto& [source, text] : cases) {
+        const auto lenient = Template::parse(source, Mode::Lenient);
+        ASSERT_TRUE(lenient) << lenient.error().message;
+        const auto rendered = lenient->render(json::Object(), {});
+        ASSERT_TRUE(rendered) << rendered.error().message;
+        EXPECT_EQ(rendered->text(), text);
+        const auto strict = Template::parse(source);
+        EXPECT_FALSE(strict && strict->render(json::Object(), {})) << source;
+    }
+    for (const std::string_view source :
+         {"{{ 'no json' | from_json }}", "{{ 1 | from_json }}", "{{ none | from_json }}"}) {
+        EXPECT_FALSE(Template::parse(source, Mode::Lenient)->render(json::Object(), {})) << source;
+    }
+}
+
 TEST(JinjaTemplate, ContextStringsThatAreNoUtf8AreRepaired) {
     const auto compiled = Template::parse("{{ s }}{{ s|length }}");
     json::Object context;
@@ -200,6 +220,23 @@ TEST(JinjaTemplate, TK3_RecursionAndNestingAreBounded) {
     EXPECT_FALSE(Template::parse(nots + "1 }}"));
     EXPECT_FALSE(Template::parse(ifs));
     EXPECT_FALSE(render(chain + " }}"));
+}
+
+// A shipped template spells the types of parameters by a macro that calls itself for each of a
+// list's: for the letters of "null" too, which is a type that it does not know. The tools are the
+// client's.
+TEST(JinjaTemplate, TK3_ATypeThatIsSpelledLetterByLetterEndsInAnError) {
+    constexpr std::string_view kSource =
+        "{% macro spell(type) %}{% if type == 'string' %}str{% elif type is iterable %}"
+        "{% for one in type %}{{ spell(one) }}{% endfor %}{% else %}Any{% endif %}{% endmacro %}"
+        "{{ spell(wanted) }}";
+    const auto parsed = Template::parse(kSource, Mode::Lenient);
+    ASSERT_TRUE(parsed);
+    for (const char* context : {R"({"wanted": "null"})", R"({"wanted": ["string", "null"]})"}) {
+        const auto rendered = parsed->render(*json::parse(context), {});
+        ASSERT_FALSE(rendered);
+        EXPECT_EQ(rendered.error().reason, kTemplateLimit);
+    }
 }
 
 // Runs `work` on a thread with a stack of so many bytes.

@@ -121,9 +121,9 @@ bool greater_equal(int sign) {
     return sign >= 0;
 }
 
-Outcome<bool> is_filter(Runtime&, const Value& value, const Args& args) {
+Outcome<bool> is_filter(Runtime& rt, const Value& value, const Args& args) {
     return without_arguments(
-        args, [&] { return value.is_str() && find_filter(value.bytes()) != nullptr; });
+        args, [&] { return value.is_str() && find_filter(value.bytes(), rt.mode()) != nullptr; });
 }
 
 Outcome<bool> is_test(Runtime&, const Value& value, const Args& args) {

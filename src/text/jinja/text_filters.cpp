@@ -280,9 +280,10 @@ std::span<const Filter> text_filters() {
     return kFilters;
 }
 
-const Filter* find_filter(std::string_view name) {
+const Filter* find_filter(std::string_view name, Mode mode) {
+    const auto added = mode == Mode::Lenient ? lenient_filters() : std::span<const Filter>();
     for (const auto table : {text_filters(), number_filters(), sequence_filters(),
-                             selection_filters(), json_filters()}) {
+                             selection_filters(), json_filters(), added}) {
         for (const Filter& filter : table) {
             if (filter.name == name) {
                 return &filter;
