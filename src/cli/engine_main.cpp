@@ -19,7 +19,8 @@ namespace {
 int usage() {
     std::fputs(
         "usage: weir run MODEL [PROMPT] | show MODEL | bench MODEL\n"
-        "       weir tokenize|detokenize|logits|generate --model MODEL | template --file FILE\n"
+        "       weir tokenize|detokenize|logits|generate --model MODEL | template|parse --file "
+        "FILE\n"
         "MODEL is a GGUF file, a Hugging Face folder, or weir-tiny.\n",
         stderr);
     return 2;
@@ -44,6 +45,9 @@ Result<void> act(std::string_view verb, const std::string& model, const std::str
     }
     if (verb == "template") {
         return render_template(access, model);
+    }
+    if (verb == "parse") {
+        return parse_output(access, model);
     }
     if (verb == "logits") {
         return logits(access, model);

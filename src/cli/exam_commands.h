@@ -11,6 +11,8 @@ namespace weir::cli {
 Result<void> tokenize(const ModelAccess& access, const std::string& model);
 Result<void> detokenize(const ModelAccess& access, const std::string& model);
 Result<void> render_template(const ModelAccess& access, const std::string& file);
+// What a model with this chat template says, as a message.
+Result<void> parse_output(const ModelAccess& access, const std::string& file);
 Result<void> logits(const ModelAccess& access, const std::string& model);
 Result<void> embed(const ModelAccess& access, const std::string& model);
 Result<void> generate(const ModelAccess& access, const std::string& model);

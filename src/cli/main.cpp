@@ -310,6 +310,7 @@ class Verbs {
         add_line_verb("tokenize", "--model", "Text to token ids", tokenize);
         add_line_verb("detokenize", "--model", "Token ids to text", detokenize);
         add_line_verb("template", "--file", "Render a chat template", render_template);
+        add_line_verb("parse", "--file", "Read what a model says as a message", parse_output);
         add_line_verb("logits", "--model", "Logits of every position", logits);
         add_line_verb("embed", "--model", "Token ids to a vector", embed);
         add_line_verb("generate", "--model", "Continue token ids", generate);
