@@ -41,7 +41,8 @@ Answer::Answer(Setup setup)
     const size_t count = setup_.prompts.size() * setup_.candidates_each;
     for (size_t i = 0; i < count; ++i) {
         candidates_.push_back(
-            {.text = ChoiceText(*setup_.tokenizer, setup_.request->sampling.stop)});
+            {.output =
+                 ChoiceOutput(*setup_.tokenizer, setup_.request->sampling.stop, setup_.reading)});
     }
 }
 
@@ -92,25 +93,24 @@ Result<GenerationSink::Verdict> Answer::on_token(uint32_t choice, const SampledT
     Candidate& candidate = candidates_[choice];
     candidate.logprob_sum += token.logprob_for_rank;
     ++candidate.tokens;
-    auto delta = candidate.text.push(choice, token);
-    if (!delta) {
+    std::vector<chat::ChatEvent> events;
+    if (auto pushed = candidate.output.push(choice, token, events); !pushed) {
         // No fault of the request, and no end that the model meant.
         return fail(ErrorCode::Internal, "the model said token {}, which its tokenizer lacks",
                     token.token);
     }
-    if (*delta) {
-        emit(choice, std::move(**delta));
+    for (chat::ChatEvent& event : events) {
+        emit(choice, std::move(event));
     }
-    return candidate.text.stopped() ? Verdict::Stop : Verdict::Continue;
+    return candidate.output.stopped() ? Verdict::Stop : Verdict::Continue;
 }
 
 void Answer::on_choice_finished(uint32_t choice, chat::FinishReason reason) {
-    Candidate& candidate = candidates_[choice];
-    if (auto rest = candidate.text.finish(choice)) {
-        emit(choice, std::move(*rest));
+    std::vector<chat::ChatEvent> events;
+    candidates_[choice].output.finish(choice, reason, events);
+    for (chat::ChatEvent& event : events) {
+        emit(choice, std::move(event));
     }
-    const bool stopped = candidate.text.stopped();
-    emit(choice, chat::ChoiceFinished{choice, stopped ? chat::FinishReason::Stop : reason});
     if (!ranks_) {
         order_.close(choice);
     }
@@ -146,7 +146,11 @@ void Answer::on_finished(const chat::Usage& usage) {
     if (ranks_) {
         give_out_best();
     }
-    setup_.sink->on_event(chat::Finished{usage});
+    chat::Usage all = usage;
+    for (const Candidate& candidate : candidates_) {
+        all.reasoning_tokens += candidate.output.reasoning_tokens();
+    }
+    setup_.sink->on_event(chat::Finished{all});
 }
 
 void Answer::on_failed(const Error& error) {

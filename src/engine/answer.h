@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "chat/backend.h"
-#include "engine/choice_text.h"
+#include "engine/choice_output.h"
 #include "engine/generation.h"
 #include "text/tokenizer.h"
 
@@ -54,6 +54,7 @@ class Answer final : public GenerationSink {
         std::vector<std::vector<TokenId>> prompts;
         std::vector<std::string> echo;  // the prompts' texts, if they are to be repeated
         uint32_t candidates_each = 1;   // answers that the engine makes to each prompt
+        OutputReading reading = {};
     };
     explicit Answer(Setup setup);
 
@@ -66,7 +67,7 @@ class Answer final : public GenerationSink {
 
   private:
     struct Candidate {
-        ChoiceText text;
+        ChoiceOutput output;
         std::vector<chat::ChatEvent> kept;  // best_of only
         double logprob_sum = 0;
         uint32_t tokens = 0;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,7 +21,9 @@ namespace weir::engine {
 // Threads: one. Ownership: borrows the tokenizer.
 class ChoiceText {
   public:
-    ChoiceText(const text::Tokenizer& tokenizer, const std::vector<std::string>& stops);
+    // `kept`: control tokens whose text is wanted, ascending; null for none.
+    ChoiceText(const text::Tokenizer& tokenizer, const std::vector<std::string>& stops,
+               std::shared_ptr<const std::vector<TokenId>> kept = nullptr);
 
     // What is certain after this token; nothing if that is no text. Errors: InvalidArgument for a
     // token that the tokenizer does not have.
@@ -28,19 +31,24 @@ class ChoiceText {
     // What was held back and is text after all.
     std::optional<chat::TextDelta> finish(uint32_t choice);
     bool stopped() const { return matcher_.stopped(); }
+    // Where the texts of the last delta's log probabilities begin, in bytes of all text so far.
+    const std::vector<uint64_t>& released_begins() const { return released_begins_; }
 
   private:
     struct Pending {
         size_t begin;  // where the token's text begins, in bytes
         chat::TokenLogprob logprob;
     };
+    Result<std::string> text_of(TokenId token);
     std::optional<chat::TextDelta> release(uint32_t choice, std::string text);
 
     const text::Tokenizer& tokenizer_;
+    std::shared_ptr<const std::vector<TokenId>> kept_;
     text::Detokenizer detokenizer_;
     StopMatcher matcher_;
     size_t decoded_bytes_ = 0;
     std::vector<Pending> pending_;
+    std::vector<uint64_t> released_begins_;
 };
 
 chat::TokenLogprob to_chat(const text::Tokenizer& tokenizer, TokenId token,

@@ -16,7 +16,41 @@
 namespace weir::engine {
 namespace {
 
-Result<void> refuse_what_only_others_can(const chat::ChatRequest& request) {
+std::unexpected<Error> unsupported_field(std::string_view field, std::string message) {
+    return std::unexpected(
+        Error{ErrorCode::Unsupported, std::move(message), std::string(field), {}, {}});
+}
+
+// Calls are found in what the model says of its own accord. What would have to force its hand is
+// refused: tool_choice "required" or a function, strict schemas, at most one call.
+Result<void> check_tools(const chat::Conversation& conversation,
+                         const text::ChatTemplate* chat_template) {
+    using Mode = chat::ToolChoice::Mode;
+    const Mode mode = conversation.tool_choice ? conversation.tool_choice->mode : Mode::Auto;
+    if (conversation.tools.empty() || mode == Mode::None) {
+        return {};
+    }
+    if (chat_template == nullptr || !chat_template->can_call_tools()) {
+        return unsupported_field("tools", "this model cannot call tools");
+    }
+    if (mode != Mode::Auto) {
+        return unsupported_field("tool_choice", "this model cannot be made to call a tool");
+    }
+    for (size_t i = 0; i < conversation.tools.size(); ++i) {
+        if (conversation.tools[i].strict.value_or(false)) {
+            return unsupported_field(fmt::format("tools[{}].function.strict", i),
+                                     "this model cannot be held to a schema");
+        }
+    }
+    if (!conversation.parallel_tool_calls.value_or(true)) {
+        return unsupported_field("parallel_tool_calls",
+                                 "this model cannot be held to one call at a time");
+    }
+    return {};
+}
+
+Result<void> refuse_what_only_others_can(const chat::ChatRequest& request,
+                                         const text::ChatTemplate* chat_template) {
     if (request.response_format &&
         request.response_format->kind != chat::ResponseFormat::Kind::Text) {
         return std::unexpected(
@@ -27,12 +61,7 @@ Result<void> refuse_what_only_others_can(const chat::ChatRequest& request) {
     if (conversation == nullptr) {
         return {};
     }
-    const bool may_call = !conversation->tool_choice ||
-                          conversation->tool_choice->mode != chat::ToolChoice::Mode::None;
-    if (!conversation->tools.empty() && may_call) {
-        return std::unexpected(
-            make_error(ErrorCode::Unsupported, "this model cannot call tools").with_field("tools"));
-    }
+    WEIR_TRY(check_tools(*conversation, chat_template));
     for (size_t i = 0; i < conversation->messages.size(); ++i) {
         for (const chat::ContentPart& part : conversation->messages[i].content) {
             if (part.kind != chat::ContentPart::Kind::Text &&
@@ -90,6 +119,43 @@ std::vector<TokenId> all_ends(const text::Tokenizer& tokenizer, std::vector<Toke
     return ends;
 }
 
+// The end of a prompt that the template itself has written: what a client says opens nothing.
+std::string written_tail(const text::jinja::Rendered& rendered) {
+    constexpr size_t kTailBytes = 512;
+    if (rendered.segments.empty() || !rendered.segments.back().trusted) {
+        return {};
+    }
+    const std::string& last = rendered.segments.back().text;
+    return last.substr(last.size() - std::min(last.size(), kTailBytes));
+}
+
+// A number that another turn of the conversation does not share, and a repeated request does.
+uint64_t hash_of(std::span<const TokenId> tokens, uint64_t seed) {
+    uint64_t hash = 0xCBF29CE484222325u ^ seed;  // FNV-1a, a token at a time
+    for (const TokenId token : tokens) {
+        hash = (hash ^ static_cast<uint64_t>(token)) * 0x100000001B3u;
+    }
+    return hash;
+}
+
+uint64_t seed_of(const chat::ChatRequest& request) {
+    return request.sampling.seed.value_or(request.drawn_seed);
+}
+
+using SharedTokens = std::shared_ptr<const std::vector<TokenId>>;
+
+SharedTokens kept_tokens(const text::ChatTemplate* chat_template, const text::Tokenizer& tokenizer,
+                         bool with_calls) {
+    if (chat_template == nullptr) {
+        return nullptr;
+    }
+    text::OutputFormat format = *chat_template->output_format();
+    if (!with_calls) {
+        format.calls = {};
+    }
+    return std::make_shared<const std::vector<TokenId>>(format_tokens_of(format, tokenizer));
+}
+
 }  // namespace
 
 struct LocalBackend::Impl {
@@ -103,6 +169,7 @@ struct LocalBackend::Impl {
     Result<Answer::Setup> make_prompts(const Job& job) const;
     Result<void> add_conversation(const chat::ChatRequest& request, Answer::Setup& setup) const;
     Result<text::jinja::Rendered> render(const chat::ChatRequest& request) const;
+    OutputReading reading_of(const chat::Conversation& conversation) const;
     Result<void> add_raw(const chat::RawPrompts& raw, const std::stop_token& cancel,
                          Answer::Setup& setup) const;
     Result<void> check_bytes(size_t bytes, std::string_view field) const;
@@ -116,6 +183,8 @@ struct LocalBackend::Impl {
     const Clock& clock;
     const size_t token_bytes_max;
     const std::vector<TokenId> end_tokens;
+    const SharedTokens call_tokens;  // of the output format, with its calls
+    const SharedTokens text_tokens;  // without
 
     std::mutex mutex;
     std::condition_variable_any wake;
@@ -124,7 +193,7 @@ struct LocalBackend::Impl {
 };
 
 Result<void> LocalBackend::Impl::check(const chat::ChatRequest& request) const {
-    WEIR_TRY(refuse_what_only_others_can(request));
+    WEIR_TRY(refuse_what_only_others_can(request, chat_template.get()));
     WEIR_TRY(validate(request.sampling, engine.token_ids_end()));
     const auto* const raw = std::get_if<chat::RawPrompts>(&request.input);
     const size_t prompts = raw == nullptr ? 1 : raw->prompts.size();
@@ -201,8 +270,27 @@ Result<void> LocalBackend::Impl::add_conversation(const chat::ChatRequest& reque
     }
     WEIR_TRY(check_bytes(bytes, "messages"));
     WEIR_TRY_ASSIGN(auto tokens, tokenizer->encode_segments(segments));
+    setup.reading = reading_of(std::get<chat::Conversation>(request.input));
+    setup.reading.prompt_tail = written_tail(rendered);
+    setup.reading.id_seed = hash_of(tokens, seed_of(request));
     setup.prompts.push_back(std::move(tokens));
     return {};
+}
+
+OutputReading LocalBackend::Impl::reading_of(const chat::Conversation& conversation) const {
+    OutputReading reading;
+    const auto& format = chat_template->output_format();
+    if (format->is_plain()) {
+        return reading;
+    }
+    const bool may_call =
+        !conversation.tool_choice || conversation.tool_choice->mode != chat::ToolChoice::Mode::None;
+    reading.format = format;
+    reading.finds_calls = may_call && !conversation.tools.empty();
+    reading.tools = std::make_shared<const text::ToolTypes>(
+        reading.finds_calls ? conversation.tools : std::vector<chat::Tool>());
+    reading.format_tokens = reading.finds_calls ? call_tokens : text_tokens;
+    return reading;
 }
 
 // The caller of a completion writes the whole prompt, control tokens included.
@@ -260,7 +348,7 @@ Result<void> LocalBackend::Impl::hand_over(const Job& job) const {
     generation.prompts = setup.prompts;
     generation.choices_each = setup.candidates_each;
     generation.sampling = job.request->sampling;
-    generation.seed = job.request->sampling.seed.value_or(job.request->drawn_seed);
+    generation.seed = seed_of(*job.request);
     generation.end_tokens = end_tokens;
     generation.tenant = job.request->tenant;
     if (!setup.echo.empty()) {
@@ -305,11 +393,13 @@ LocalBackend::LocalBackend(Engine& engine, std::shared_ptr<const text::Tokenizer
                            LocalBackendConfig config, const Clock& clock)
     : impl_(new Impl{.engine = engine,
                      .tokenizer = tokenizer,
-                     .chat_template = std::move(chat_template),
+                     .chat_template = chat_template,
                      .config = config,
                      .clock = clock,
                      .token_bytes_max = longest_token(*tokenizer),
-                     .end_tokens = all_ends(*tokenizer, std::move(config.end_tokens))}) {
+                     .end_tokens = all_ends(*tokenizer, std::move(config.end_tokens)),
+                     .call_tokens = kept_tokens(chat_template.get(), *tokenizer, true),
+                     .text_tokens = kept_tokens(chat_template.get(), *tokenizer, false)}) {
     impl_->thread = std::jthread([impl = impl_.get()](std::stop_token stop) { impl->loop(stop); });
 }
 

@@ -27,17 +27,23 @@ struct LocalBackendConfig {
 // tokens into chat events.
 //
 // The events of an answer are a function of the request (with its seed) alone, order included: each
-// token that yields text makes one TextDelta, and the choices of one request take turns, one event
-// each. Somebody who has seen the first n events can therefore have the request answered again and
-// drop n. (Only Usage.cached_tokens says what the cache did this time.)
+// token makes the events that are certain after it, and the choices of one request take turns, one
+// event each. Somebody who has seen the first n events can therefore have the request answered
+// again and drop n. (Only Usage.cached_tokens says what the cache did this time.)
 //
-// Refused by name: `tools` (with a tool_choice other than none), `response_format` other than text,
-// message parts that are not text, more than limits allow, text that the context cannot hold
-// (before it is tokenized). With tool_choice none the template does not see the tools.
+// What a model says is read as its chat template writes it (text::OutputFormat): thoughts become
+// ReasoningDelta, and where the request has tools, calls become ToolCallDelta and the choice ends
+// with ToolCalls. With tool_choice none the template does not see the tools, and nothing is read as
+// a call.
+//
+// Refused by name: `tools` if the template knows none, and what only a grammar could keep
+// (tool_choice required or a function, strict, parallel_tool_calls false, `response_format` other
+// than text); message parts that are not text, more than limits allow, text that the context cannot
+// hold (before it is tokenized).
 //
 // Threads: start() may be called from any; it returns at once. Prompts are made on one thread of
 // its own, events come from there or from the engine's. Ownership: borrows the engine, which
-// outlives it. Not here: tool and reasoning parsing; a reasoning model's text comes as it is.
+// outlives it.
 class LocalBackend final : public chat::ChatBackend {
   public:
     // `chat_template` may be null: then only RawPrompts are answered.

@@ -212,6 +212,170 @@ TEST(LocalBackend, ToolsThatMustNotBeCalledAreNoPartOfThePrompt) {
     EXPECT_EQ(fixture.answer(request), plain);
 }
 
+constexpr std::string_view kToolTemplate =
+    "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}<|im_start|>"
+    "{{ m.content.split('</think>')[-1] }}{% for c in m.tool_calls or [] %}<tool_call>"
+    "{{ {'name': c.function.name, 'arguments': c.function.arguments} | tojson }}</tool_call>"
+    "{% endfor %}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_start|><think>"
+    "{% endif %}";
+
+// A backend whose model says what it is told to, and then that it is done.
+struct ScriptedFixture {
+    explicit ScriptedFixture(std::string_view output) {
+        script = tokenizer->encode(output, {.parse_special = true}).value();
+        script.push_back(vocabulary.end);
+        model.on_row = [this](const model::SequenceSlice&, uint32_t position,
+                              std::span<float> logits) {
+            first = first.value_or(position);  // the prompt's last token
+            std::ranges::fill(logits, 0.0f);
+            logits[script.at(position - *first)] = 1.0f;
+        };
+        EngineConfig small;
+        small.kv_bytes = 1 << 20;
+        engine = Engine::create(model, small, system_clock(), registry).value();
+        backend = std::make_unique<LocalBackend>(
+            *engine, tokenizer,
+            std::make_shared<const text::ChatTemplate>(
+                text::ChatTemplate::create(kToolTemplate, {}).value()),
+            LocalBackendConfig{}, system_clock());
+        engine->run();
+    }
+
+    static chat::ChatRequest request() {
+        chat::ChatRequest request = conversation("hello", 400);
+        request.sampling.temperature = 0.0f;
+        chat::Tool tool;
+        tool.name = "look";
+        std::get<chat::Conversation>(request.input).tools = {std::move(tool)};
+        return request;
+    }
+    std::vector<std::string> answer(chat::ChatRequest request) {
+        first.reset();
+        const auto log = std::make_shared<EventLog>();
+        backend->start(std::make_shared<const chat::ChatRequest>(std::move(request)), log, {});
+        log->wait();
+        return log->lines();
+    }
+    // Neighbours of one kind joined; the ids of calls, which are random letters, left out.
+    std::vector<std::string> joined(chat::ChatRequest request) {
+        std::vector<std::string> all;
+        std::string last;
+        for (std::string line : answer(std::move(request))) {
+            const auto says = [&](std::string_view verb) {
+                return line.starts_with(verb);
+            };
+            if (says("0 calls ")) {
+                line = line.substr(0, line.rfind(' '));
+            }
+            std::string kind = says("0 thinks ") ? "0 thinks " : says("0 with ") ? "0 with " : "";
+            const bool is_text = kind.empty() && says("0 ") && !says("0 calls ") &&
+                                 line != "0 stop" && line != "0 length" && line != "0 tool_calls";
+            kind = is_text ? "0 " : kind;
+            if (!kind.empty() && kind == last) {
+                all.back() += line.substr(kind.size());
+            } else {
+                all.push_back(line);
+            }
+            last = kind;
+        }
+        return all;
+    }
+
+    struct Vocabulary : text::testing::ByteLevelVocabulary {
+        TokenId call = add("<tool_call>", text::TokenType::Control);
+        TokenId call_end = add("</tool_call>", text::TokenType::Control);
+    } vocabulary;
+    std::shared_ptr<const text::Tokenizer> tokenizer =
+        std::make_shared<const text::Tokenizer>(vocabulary.load());
+    metrics::Registry registry;
+    FakeModel model{
+        {.vocabulary = static_cast<uint32_t>(tokenizer->vocab_size()), .context_tokens = 1024}};
+    std::vector<TokenId> script;
+    std::optional<uint32_t> first;
+    std::unique_ptr<Engine> engine;
+    std::unique_ptr<LocalBackend> backend;
+};
+
+constexpr std::string_view kCalls =
+    "Hm.</think>Ok.\n<tool_call>{\"name\": \"look\", \"arguments\": {\"a\": 1}}</tool_call>"
+    "<tool_call>{\"name\": \"look\"}</tool_call>";
+
+TEST(LocalBackend, ThoughtsAndCallsAreStreamedAsSuch) {
+    ScriptedFixture fixture(kCalls);
+    const auto lines = fixture.joined(ScriptedFixture::request());
+    ASSERT_EQ(lines.size(), 9u);
+    EXPECT_THAT(std::vector(lines.begin(), lines.end() - 1),
+                ElementsAre("started", "0 thinks Hm.", "0 Ok.", "0 calls look", "0 with {\"a\": 1}",
+                            "0 calls look", "0 with {}", "0 tool_calls"));
+    EXPECT_THAT(lines.back(), HasSubstr("finished"));
+    // Told again it is the same, ids included.
+    const auto told = fixture.answer(ScriptedFixture::request());
+    EXPECT_EQ(fixture.answer(ScriptedFixture::request()), told);
+}
+
+TEST(LocalBackend, WithoutToolsNothingIsReadAsACall) {
+    ScriptedFixture fixture(kCalls);
+    for (const bool is_none : {false, true}) {
+        chat::ChatRequest request = ScriptedFixture::request();
+        auto& talk = std::get<chat::Conversation>(request.input);
+        if (is_none) {
+            talk.tool_choice = chat::ToolChoice{.mode = chat::ToolChoice::Mode::None, .name = {}};
+        } else {
+            talk.tools.clear();
+        }
+        const auto lines = fixture.joined(request);
+        ASSERT_GE(lines.size(), 4u);
+        EXPECT_EQ(lines[1], "0 thinks Hm.");
+        EXPECT_THAT(lines[2],
+                    HasSubstr("0 Ok.\n{\"name\": \"look\""));  // control tokens are dropped
+        EXPECT_EQ(lines[3], "0 stop");
+    }
+}
+
+TEST(LocalBackend, AnAnswerThatIsCutOffEndsWithLength) {
+    ScriptedFixture fixture(kCalls);
+    chat::ChatRequest request = ScriptedFixture::request();
+    request.sampling.tokens_max = 60;
+    const auto lines = fixture.joined(request);
+    ASSERT_GE(lines.size(), 5u);
+    EXPECT_EQ(lines[3], "0 calls look");
+    EXPECT_EQ(lines[lines.size() - 2], "0 length");
+}
+
+TEST(LocalBackend, WhatOnlyAGrammarCouldKeepIsRefused) {
+    ScriptedFixture fixture(kCalls);
+    using Mode = chat::ToolChoice::Mode;
+    const std::pair<const char*, std::function<void(chat::Conversation&)>> cases[] = {
+        {"tool_choice",
+         [](auto& talk) {
+             talk.tool_choice = chat::ToolChoice{Mode::Required, {}};
+         }},
+        {"tool_choice",
+         [](auto& talk) {
+             talk.tool_choice = chat::ToolChoice{Mode::Named, "look"};
+         }},
+        {"tools[0].function.strict",
+         [](auto& talk) {
+             talk.tools[0].strict = true;
+         }},
+        {"parallel_tool_calls", [](auto& talk) {
+             talk.parallel_tool_calls = false;
+         }}};
+    for (const auto& [field, change] : cases) {
+        chat::ChatRequest request = ScriptedFixture::request();
+        change(std::get<chat::Conversation>(request.input));
+        const auto log = std::make_shared<EventLog>();
+        fixture.backend->start(std::make_shared<const chat::ChatRequest>(request), log, {});
+        log->wait();
+        ASSERT_TRUE(log->error()) << field;
+        EXPECT_EQ(log->error()->code, ErrorCode::Unsupported);
+        EXPECT_EQ(log->error()->field, field);
+    }
+    chat::ChatRequest automatic = ScriptedFixture::request();
+    std::get<chat::Conversation>(automatic.input).tool_choice = chat::ToolChoice{Mode::Auto, {}};
+    EXPECT_THAT(fixture.joined(automatic), Contains("0 tool_calls"));
+}
+
 // Its longest token has 12 bytes ("<|im_start|>"), the context 256 tokens.
 TEST(LocalBackend, AP5_ATextThatCannotFitIsRefusedUnread) {
     Fixture fixture;

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "json/parse.h"
+#include "text/output/derive.h"
 
 namespace weir::text {
 namespace {
@@ -33,14 +34,35 @@ json::Value arguments_of(const chat::ToolCall& call) {
                                                     : json::Value(call.arguments);
 }
 
-json::Value tool_calls_of(const chat::Message& message) {
+// Mistral's templates refuse every id but nine letters and digits. Ids from elsewhere (a
+// conversation may have begun with another model) are shown as such, the same one each time.
+std::string nine_letters(std::string_view id) {
+    constexpr std::string_view kLetters =
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if (id.size() == 9 && id.find_first_not_of(kLetters) == id.npos) {
+        return std::string(id);
+    }
+    uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a
+    for (const char c : id) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
+    }
+    hash ^= hash >> 29;  // its low bits alone know little of the last byte's
+    std::string made;
+    for (int i = 0; i < 9; ++i) {
+        made.push_back(kLetters[hash % kLetters.size()]);
+        hash /= kLetters.size();
+    }
+    return made;
+}
+
+json::Value tool_calls_of(const chat::Message& message, bool short_ids) {
     json::Array calls;
     for (const chat::ToolCall& call : message.tool_calls) {
         json::Object function;
         function.set("name", call.name);
         function.set("arguments", arguments_of(call));
         json::Object entry;
-        entry.set("id", call.id);
+        entry.set("id", short_ids ? nine_letters(call.id) : call.id);
         entry.set("type", "function");
         entry.set("function", std::move(function));
         calls.emplace_back(std::move(entry));
@@ -117,11 +139,36 @@ Result<ChatTemplate> ChatTemplate::create(std::optional<std::string_view> source
                        "the model has no chat template: it completes text, but cannot chat")
                 .with_reason("no_chat_template"));
     }
-    WEIR_TRY_ASSIGN(jinja::Template compiled, jinja::Template::parse(*source));
+    WEIR_TRY_ASSIGN(jinja::Template compiled,
+                    jinja::Template::parse(*source, jinja::Mode::Lenient));
     ChatTemplate chat(std::move(compiled), std::move(special_tokens), limits);
     chat.knows_developer_ = source->find("developer") != source->npos;
+    chat.wants_short_ids_ =
+        source->find("length 9") != source->npos || source->find("length != 9") != source->npos;
     chat.takes_parts_ = chat.probe_parts();
+    chat.output_format_ = std::make_shared<const OutputFormat>(
+        find_output_format(chat.template_, *source, chat.special_tokens_, limits));
+    chat.shows_tools_ = chat.probe_tools();
     return chat;
+}
+
+bool ChatTemplate::can_call_tools() const {
+    const bool can_call = output_format_->is_harmony || output_format_->calls.can_call();
+    return shows_tools_ && can_call;
+}
+
+bool ChatTemplate::probe_tools() const {
+    constexpr const char* kProbe = "weir-probe";
+    chat::Conversation conversation;
+    chat::Message message;
+    message.content = {{chat::ContentPart::Kind::Text, "x"}};
+    conversation.messages = {std::move(message)};
+    chat::Tool tool;
+    tool.name = kProbe;
+    tool.description = "x";
+    conversation.tools = {std::move(tool)};
+    const auto rendered = render(conversation, GenerationPrompt::Yes, {});
+    return rendered && rendered->text().find(kProbe) != std::string::npos;
 }
 
 // Templates that were not written for parts fail on a list, leave it out or print its repr.
@@ -163,15 +210,21 @@ Result<json::Value> ChatTemplate::messages(const chat::Conversation& conversatio
         entry.set("content", std::move(content));
         if (message.reasoning) {
             entry.set("reasoning_content", *message.reasoning);
+            // gpt-oss's name for it; its template takes no text beside it where there are calls.
+            const bool has_text = !message.content.empty() && !message.tool_calls.empty();
+            if (output_format_ != nullptr && output_format_->is_harmony && !has_text) {
+                entry.set("thinking", *message.reasoning);
+            }
         }
         if (!message.tool_calls.empty()) {
-            entry.set("tool_calls", tool_calls_of(message));
+            entry.set("tool_calls", tool_calls_of(message, wants_short_ids_));
             for (const chat::ToolCall& call : message.tool_calls) {
                 called.insert_or_assign(call.id, call.name);
             }
         }
         if (message.tool_call_id) {
-            entry.set("tool_call_id", *message.tool_call_id);
+            entry.set("tool_call_id", wants_short_ids_ ? nine_letters(*message.tool_call_id)
+                                                       : *message.tool_call_id);
             if (const auto found = called.find(*message.tool_call_id); found != called.end()) {
                 entry.set("name", found->second);
             }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "base/result.h"
 #include "chat/request.h"
 #include "text/jinja/template.h"
+#include "text/output/format.h"
 
 namespace weir::text {
 
@@ -21,7 +23,7 @@ bool is_template_variable(std::string_view name);
 //
 // Threads: immutable; any number may render at once.
 // Not here: finding the template in a model folder; tokenizing (control tokens are looked for in
-// trusted segments only); parsing what the model answers.
+// trusted segments only); parsing what the model answers (OutputParser).
 class ChatTemplate {
   public:
     // The variable's name and the token's text: {"bos_token", "<s>"}.
@@ -41,6 +43,11 @@ class ChatTemplate {
                                    GenerationPrompt generation_prompt,
                                    std::chrono::local_seconds now) const;
 
+    // How the model writes its answers; never null.
+    const std::shared_ptr<const OutputFormat>& output_format() const { return output_format_; }
+    // Whether a model with this template reads of tools, and can call them in a way that is known.
+    bool can_call_tools() const;
+
   private:
     ChatTemplate(jinja::Template compiled, SpecialTokens special_tokens,
                  const jinja::RenderLimits& limits)
@@ -54,12 +61,16 @@ class ChatTemplate {
     Result<jinja::Rendered> render_context(const json::Value& context,
                                            std::chrono::local_seconds now) const;
     bool probe_parts() const;
+    bool probe_tools() const;
 
     jinja::Template template_;
     SpecialTokens special_tokens_;
     jinja::RenderLimits limits_;
     bool knows_developer_ = false;  // has something to say about the role
     bool takes_parts_ = false;      // reads content that is a list of parts
+    bool shows_tools_ = false;
+    bool wants_short_ids_ = false;  // refuses ids of calls that are not nine letters
+    std::shared_ptr<const OutputFormat> output_format_;
 };
 
 }  // namespace weir::text

@@ -121,6 +121,34 @@ TEST(ChatTemplate, ToolsAreNoneWhenThereAreNone) {
     EXPECT_EQ(render("{{ tools is none }}{{ documents is none }}", hello())->text(), "TrueTrue");
 }
 
+TEST(ChatTemplate, IdsFromElsewhereAreMadeToFitATemplateThatRefusesThem) {
+    constexpr std::string_view kSource =
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}{% if c.id|length != 9 %}"
+        "{{ raise_exception('ids have length 9') }}{% endif %}{{ c.id }},{% endfor %}"
+        "{{ m.tool_call_id }},{% endfor %}";
+    chat::Conversation conversation;
+    chat::Message call = message(chat::Role::Assistant, "");
+    call.tool_calls = {{"call_0123456789", "f", "{}"}, {"abcDEF123", "f", "{}"}};
+    chat::Message answer = message(chat::Role::Tool, "42");
+    answer.tool_call_id = "call_0123456789";
+    conversation.messages = {call, answer};
+    const auto rendered = render(kSource, conversation);
+    ASSERT_TRUE(rendered) << rendered.error().message;
+    const std::string text = rendered->text();
+    EXPECT_EQ(text.substr(10, 9), "abcDEF123");
+    EXPECT_EQ(text.substr(0, 9), text.substr(21, 9));  // the answer still belongs to its call
+}
+
+TEST(ChatTemplate, KnowsWhetherItsModelCanCallTools) {
+    const auto can = [](std::string_view source) {
+        return ChatTemplate::create(source, {})->can_call_tools();
+    };
+    EXPECT_FALSE(can(kPlain));
+    EXPECT_FALSE(can("{{ tools }}{{ messages[0].content }}"));  // shown, but how to call?
+    EXPECT_FALSE(can("<tool_call>{{ messages[0].content }}"));  // and the other way round
+    EXPECT_TRUE(can("{{ tools }}<tool_call>{{ messages[0].content }}"));
+}
+
 TEST(ChatTemplate, ToolsThatMustNotBeCalledAreNotShown) {
     chat::Conversation conversation = hello();
     conversation.tools = {{.name = "look_up"}};

@@ -31,6 +31,14 @@ inline std::string described(const chat::ChatEvent& event) {
         }
         return line;
     }
+    if (const auto* const thought = std::get_if<chat::ReasoningDelta>(&event)) {
+        return fmt::format("{} thinks {}", thought->choice, thought->text);
+    }
+    if (const auto* const call = std::get_if<chat::ToolCallDelta>(&event)) {
+        return call->name.empty()
+                   ? fmt::format("{} with {}", call->choice, call->arguments)
+                   : fmt::format("{} calls {} {}", call->choice, call->name, call->id);
+    }
     if (const auto* const over = std::get_if<chat::ChoiceFinished>(&event)) {
         return fmt::format("{} {}", over->choice, chat::name(over->reason));
     }
