@@ -24,6 +24,7 @@
 #include "cli/doctor.h"
 #include "cli/embedded_model.h"
 #include "cli/exam_commands.h"
+#include "cli/perplexity.h"
 #include "cli/run.h"
 #include "cli/show.h"
 #include "cli/spend.h"
@@ -287,6 +288,17 @@ class Verbs {
         on(model_verb(printing_verb("show", "Architecture and memory plan of a model")),
            [this] { return show(model_access(), model_, form()); });
 
+        CLI::App* foretell =
+            model_verb(printing_verb("perplexity", "How well a model foretells a text"));
+        foretell->add_option("FILE", perplexity_.file, "a UTF-8 text")->required();
+        foretell->add_option("--window", perplexity_.window_tokens, "tokens of one window")
+            ->check(CLI::Range(4u, 1u << 20));
+        add_threads(foretell, perplexity_.threads);
+        on(foretell, [this] {
+            perplexity_.form = form();
+            return perplexity(model_access(), model_, perplexity_);
+        });
+
         CLI::App* measure =
             model_verb(printing_verb("bench", "Prefill and decode speed of a model"));
         add_threads(measure, bench_.threads);
@@ -327,6 +339,7 @@ class Verbs {
     server::WorkerOptions worker_;
     RunOptions run_;
     BenchOptions bench_;
+    PerplexityArguments perplexity_;
 };
 
 // CLI11 says of an unknown verb only that one is missing. Absent: the first word is fine.

@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/thread_pool.h"
 #include "model/families/families.h"
 #include "model/load.h"
+#include "model/perplexity.h"
 #include "model/testing/kv_memory.h"
 #include "model/testing/safetensors_writer.h"
 #include "model/testing/temporary_folder.h"
@@ -105,6 +107,49 @@ TEST(EmbeddedModel, AsAFolderItHasTheSameBits) {
     ASSERT_EQ(got.size(), expected.size());
     ASSERT_FALSE(got.empty());
     EXPECT_EQ(std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), 0);
+}
+
+// Against every row at once, and the definition of the loss in long double.
+TEST(EmbeddedModel, PerplexityIsTheMeanLossOfEachWindowsSecondHalf) {
+    const auto source = ModelSource::open(WEIR_TEST_EMBEDDED_MODEL);
+    ASSERT_TRUE(source.has_value()) << source.error().message;
+    constexpr uint32_t kWindow = 12;
+    constexpr size_t kOwn = kWindow - 1;  // beside the first token
+    std::vector<TokenId> tokens(3 * kOwn + 5);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        tokens[i] = static_cast<TokenId>(i * 211 % 2048);
+    }
+    long double sum = 0;
+    size_t count = 0;
+    for (size_t begin = 0; begin + kOwn <= tokens.size(); begin += kOwn) {
+        std::vector<TokenId> window = {1};
+        window.insert(window.end(), tokens.begin() + static_cast<ptrdiff_t>(begin),
+                      tokens.begin() + static_cast<ptrdiff_t>(begin + kOwn));
+        const auto rows = logits(*source, window);
+        for (size_t at = kWindow / 2; at + 1 < kWindow; ++at) {
+            long double total = 0;
+            for (size_t id = 0; id < 2048; ++id) {
+                total += std::exp(static_cast<long double>(rows[at * 2048 + id]));
+            }
+            sum += std::log(total) - rows[at * 2048 + window[at + 1]];
+            ++count;
+        }
+    }
+    kernels::ThreadPool pool(1);
+    const auto model =
+        load_model(*source, {.batch_tokens_max = 64}, {*kernels::available_kernels().back(), pool});
+    ASSERT_TRUE(model.has_value()) << model.error().message;
+    const auto found = perplexity(**model, tokens, {.window_tokens = kWindow, .first = 1});
+    ASSERT_TRUE(found.has_value()) << found.error().message;
+    EXPECT_EQ(found->tokens, count);
+    EXPECT_EQ(found->windows, 3u);
+    // 2048 additions of float64, each within half an ulp of a positive sum.
+    EXPECT_NEAR(found->mean_loss, static_cast<double>(sum / static_cast<long double>(count)),
+                1e-11);
+    EXPECT_GT(found->standard_error, 0);
+    EXPECT_EQ(perplexity(**model, std::span(tokens).first(3), {}).error().field, "text");
+    EXPECT_EQ(perplexity(**model, tokens, {.window_tokens = 5000, .first = {}}).error().field,
+              "window");
 }
 
 }  // namespace

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "cli/model_access.h"
+#include "cli/show.h"
+
+namespace weir::cli {
+
+struct PerplexityArguments {
+    std::string file;
+    std::optional<uint32_t> threads;
+    uint32_t window_tokens = 512;
+    OutputForm form = OutputForm::Text;
+};
+
+// How well a model foretells the text of a file (model/perplexity.h).
+Result<void> perplexity(const ModelAccess& access, const std::string& model,
+                        const PerplexityArguments& arguments);
+
+}  // namespace weir::cli
