@@ -16,6 +16,7 @@
 #include "kernels/thread_pool.h"
 #include "model/load.h"
 #include "model/testing/temporary_folder.h"
+#include "model/testing/tiny_hybrid.h"
 #include "model/testing/tiny_model.h"
 
 namespace weir::engine::testing {
@@ -27,11 +28,11 @@ class Promise2OverRealModels : public ::testing::TestWithParam<Variant> {};
 
 // Runs the model on one thread and on two. Room for as many tokens a pass as the harness asks for.
 void expect_promise(const model::ModelSource::Pointer& source, const kernels::KernelSet& set,
-                    const Promise2Options& options) {
+                    const Promise2Options& options, const model::LoadOptions& load = {}) {
     kernels::ThreadPool one(1);
     kernels::ThreadPool two(2);
-    const auto alone = model::load_model(source, {}, {set, one});
-    const auto shared = model::load_model(source, {}, {set, two});
+    const auto alone = model::load_model(source, load, {set, one});
+    const auto shared = model::load_model(source, load, {set, two});
     ASSERT_TRUE(alone) << alone.error().message;
     ASSERT_TRUE(shared) << shared.error().message;
     const auto difference = first_difference(**alone, options, shared->get());
@@ -94,13 +95,27 @@ TEST_P(Promise2OverFolders, AWindowedModelForgetsOnlyWhatItMust) {
                            : Promise2Options{.prompt_tokens = 75, .other_tokens_max = 60});
 }
 
-TEST_P(Promise2OverFolders, AFolderInShards) {
+// Its recurrent state is taken from checkpoints after a hit, a preemption and an eviction.
+TEST_P(Promise2OverFolders, AHybridRemembersItsState) {
+    const auto bytes = model::testing::hybrid_gguf({.layers = 2,
+                                                    .hidden = 16,
+                                                    .heads = 2,
+                                                    .kv_heads = 1,
+                                                    .feed_forward = 24,
+                                                    .value_heads = 4});
+    const auto source = model::ModelSource::from_bytes(bytes);
+    ASSERT_TRUE(source) << source.error().message;
+    expect_promise(*source, *GetParam(), options_for(*GetParam()));
+}
+
+TEST_P(Promise2OverFolders, AFolderInShardsAndItsCacheInEightBits) {
     const model::testing::TemporaryFolder folder;
     model::testing::write_tiny_folder({.family = "qwen3", .dtype = tensor::DType::BF16},
                                       folder.path(), 2);
     const auto source = model::ModelSource::open(folder.path());
     ASSERT_TRUE(source) << source.error().message;
-    expect_promise(*source, *GetParam(), options_for(*GetParam()));
+    expect_promise(*source, *GetParam(), options_for(*GetParam()),
+                   {.kv_dtype = tensor::DType::Q8_0});
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Promise2OverFolders,
