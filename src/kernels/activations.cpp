@@ -66,16 +66,27 @@ const ActivationForms& Activations::prepare(const Compute& compute, tensor::DTyp
         case tensor::DType::F32:
         case tensor::DType::F16:
         case tensor::DType::BF16:
+        case tensor::DType::F8_E4M3:
+        case tensor::DType::Q4_G128:
             break;
         case tensor::DType::Q8_0:
         case tensor::DType::Q4_0:
+        case tensor::DType::Q4_1:
+        case tensor::DType::Q5_0:
+        case tensor::DType::Q5_1:
+        case tensor::DType::IQ4_NL:
+        case tensor::DType::MXFP4:
             if (!has_q8_) {
                 quantize_q8(compute);
                 has_q8_ = true;
             }
             break;
+        case tensor::DType::Q2_K:
+        case tensor::DType::Q3_K:
         case tensor::DType::Q4_K:
+        case tensor::DType::Q5_K:
         case tensor::DType::Q6_K:
+        case tensor::DType::IQ4_XS:
             if (!has_q8k_) {
                 quantize_q8k(compute);
                 has_q8k_ = true;

@@ -12,9 +12,10 @@ namespace weir::kernels {
 // The right-hand side of a matrix product: float rows [rows, columns], and the quantized forms
 // that quantized weights need, made once for all the matrices that the rows are multiplied with.
 //
-// A row is quantized by itself: blocks of 32 for Q8_0 and Q4_0 weights, blocks of 256 for the K
-// types, int8 with a float32 scale, rounded to nearest even. A block that holds a NaN or an
-// infinity gets the scale NaN, so that the outputs of its row are NaN, and only those.
+// A row is quantized by itself: blocks of 32 for weights in blocks of 32, blocks of 256 for those
+// in blocks of 256, none for floats, F8_E4M3 and Q4_G128; int8 with a float32 scale, rounded to
+// nearest even. A block that holds a NaN or an infinity gets the scale NaN, so that the outputs of
+// its row are NaN, and only those.
 //
 // Threads: one. Ownership: borrows the values and the scratch; both outlive the object, and the
 // values do not change while it lives.

@@ -25,8 +25,8 @@ struct Q8KRows {
 
 struct ActivationForms {
     const float* values;  // [rows, columns]
-    Q8Rows q8;            // if prepared for Q8_0 or Q4_0
-    Q8KRows q8k;          // if prepared for Q4_K or Q6_K
+    Q8Rows q8;            // if prepared for a type with blocks of 32
+    Q8KRows q8k;          // if prepared for one with blocks of 256
     size_t rows;
     size_t columns;
 
@@ -54,6 +54,10 @@ struct MatmulPart {
     const ActivationForms* x;
     float* out;
     size_t out_stride;
+    // Of F8_E4M3 (tensor::TileScales); null: 1.
+    const float* scales;
+    size_t scales_stride;
+    size_t scales_first_row;
 };
 using MatmulFunction = void (*)(const MatmulPart&);
 
@@ -122,6 +126,17 @@ struct KernelSet {
     MatmulFunction matmul_q4_0;
     MatmulFunction matmul_q4_k;
     MatmulFunction matmul_q6_k;
+    MatmulFunction matmul_q4_1;
+    MatmulFunction matmul_q5_0;
+    MatmulFunction matmul_q5_1;
+    MatmulFunction matmul_q2_k;
+    MatmulFunction matmul_q3_k;
+    MatmulFunction matmul_q5_k;
+    MatmulFunction matmul_iq4_nl;
+    MatmulFunction matmul_iq4_xs;
+    MatmulFunction matmul_mxfp4;
+    MatmulFunction matmul_q4_g128;
+    MatmulFunction matmul_f8_e4m3;
 
     // At most kAttentionVectors queries (tokens * group) in one call.
     void (*attention)(const AttentionPart&);

@@ -32,6 +32,28 @@ MatmulFunction function_for(const KernelSet& kernels, tensor::DType dtype) {
             return kernels.matmul_q4_k;
         case tensor::DType::Q6_K:
             return kernels.matmul_q6_k;
+        case tensor::DType::Q4_1:
+            return kernels.matmul_q4_1;
+        case tensor::DType::Q5_0:
+            return kernels.matmul_q5_0;
+        case tensor::DType::Q5_1:
+            return kernels.matmul_q5_1;
+        case tensor::DType::Q2_K:
+            return kernels.matmul_q2_k;
+        case tensor::DType::Q3_K:
+            return kernels.matmul_q3_k;
+        case tensor::DType::Q5_K:
+            return kernels.matmul_q5_k;
+        case tensor::DType::IQ4_NL:
+            return kernels.matmul_iq4_nl;
+        case tensor::DType::IQ4_XS:
+            return kernels.matmul_iq4_xs;
+        case tensor::DType::MXFP4:
+            return kernels.matmul_mxfp4;
+        case tensor::DType::Q4_G128:
+            return kernels.matmul_q4_g128;
+        case tensor::DType::F8_E4M3:
+            return kernels.matmul_f8_e4m3;
     }
     WEIR_ASSERT(false);
 }
@@ -71,9 +93,16 @@ void run_region(const Compute& compute, Activations& x, std::span<const MatmulJo
             const size_t local = index - starts[number];
             const ActivationForms forms = all.slice(job.first_row, rows_of(job, x));
             function_for(compute.kernels, job.weight.dtype)(
-                {reinterpret_cast<const uint8_t*>(job.weight.data), job.weight.row_stride,
-                 local * part, std::min(job.weight.rows, (local + 1) * part), &forms, job.out,
-                 job.out_stride});
+                {.weight = reinterpret_cast<const uint8_t*>(job.weight.data),
+                 .weight_stride = job.weight.row_stride,
+                 .begin = local * part,
+                 .end = std::min(job.weight.rows, (local + 1) * part),
+                 .x = &forms,
+                 .out = job.out,
+                 .out_stride = job.out_stride,
+                 .scales = job.weight.scales.data,
+                 .scales_stride = job.weight.scales.stride,
+                 .scales_first_row = job.weight.scales.first_row});
         }
     });
 }

@@ -16,17 +16,28 @@
 //   F32, F16, BF16   sixteen partial sums, sum[l] = fma(w[i], x[i], sum[l]) for i = l, l + 16, …;
 //                    a last part of fewer than sixteen columns is filled up with zeros; then
 //                    folded in halves: l += l + 8, l += l + 4, l += l + 2, l += l + 1.
-//   Q8_0, Q4_0       per block of 32 the exact integer S = sum of q * a, then
-//                    acc = fma(S, dw * da, acc), block after block.
+//   F8_E4M3          as F32, with w[i] = (8-bit float) * scale, rounded.
+//   Q4_G128          as F32, with w[i] = d * (q - zero), exact: zero points may lie anywhere, and
+//                    then rounded activations cost more than the four bits of the weights.
+//   Q8_0, Q4_0, Q5_0, IQ4_NL, MXFP4
+//                    per block of 32 the exact integer S = sum of q * a, then
+//                    acc = fma(S, dw * da, acc), block after block. q is what is multiplied with
+//                    the scale in tensor/blocks.h: the offset taken away, the value in the table;
+//                    of MXFP4 the doubled one, with half the scale.
+//   Q4_1, Q5_1       likewise, and after it acc = fma(sum of a, m * da, acc).
 //   Q4_K             per block of 256 the exact integers S0, S1 = sum of scale * q * a over the
 //                    first and second 128 elements, M = sum of minimum * a; then
 //                    acc = fma(S0, dw * da, acc), acc = fma(S1, dw * da, acc),
 //                    acc = fma(-M, dmin * da, acc).
-//   Q6_K             per block of 256 the exact integer S = sum of scale * (q - 32) * a, then
-//                    acc = fma(S, dw * da, acc).
+//   Q5_K             likewise, with four sums of 64 elements, S0 … S3.
+//   Q6_K, Q3_K, IQ4_XS
+//                    per block of 256 the exact integer S = sum of scale * q * a, q without its
+//                    offset or as its table says, then acc = fma(S, dw * da, acc).
+//   Q2_K             likewise, and after it acc = fma(-M, dmin * da, acc) as Q4_K.
 //
 // a and da are the quantized activations (activations.h). All integers above fit in 32 bits; those
-// of Q8_0 and Q4_K in a float32 without rounding, that of Q6_K is rounded once.
+// of blocks of 32, Q2_K, Q3_K, Q4_K and Q5_K in a float32 without rounding, those of Q6_K and
+// IQ4_XS are rounded once.
 namespace weir::kernels {
 
 // One product of several with the same activations: `out` is [rows, weight.rows] with `out_stride`

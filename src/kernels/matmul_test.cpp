@@ -32,6 +32,27 @@ std::vector<float> product(const KernelSet& kernels, size_t threads,
     return out;
 }
 
+// Where the float16 numbers of a block are.
+std::vector<size_t> halves_of(DType dtype) {
+    switch (dtype) {
+        case DType::Q4_1:
+        case DType::Q5_1:
+        case DType::Q4_K:
+        case DType::Q5_K:
+            return {0, 2};
+        case DType::Q2_K:
+            return {offsetof(tensor::BlockQ2_K, d), offsetof(tensor::BlockQ2_K, dmin)};
+        case DType::Q3_K:
+            return {offsetof(tensor::BlockQ3_K, d)};
+        case DType::Q6_K:
+            return {offsetof(tensor::BlockQ6_K, d)};
+        case DType::MXFP4:
+            return {};
+        default:
+            return {0};
+    }
+}
+
 // Weights of a quantized type as arbitrary bytes, but with finite scales: everything that a file
 // can say, the extremes of every field included.
 Weights hostile_weights(DType dtype, size_t rows, size_t columns, uint32_t seed) {
@@ -46,18 +67,17 @@ Weights hostile_weights(DType dtype, size_t rows, size_t columns, uint32_t seed)
                                                            : extreme == 1 ? 0x80
                                                                           : random);
         }
-        const auto put = [&](size_t offset) {
+        for (const size_t offset : halves_of(dtype)) {
             const uint16_t half =
                 tensor::f16_from_f32(static_cast<float>(engine() % 200) * 0.01f - 1.0f);
             std::memcpy(weights.bytes.data() + at + offset, &half, 2);
-        };
-        if (dtype == DType::Q6_K) {
-            put(offsetof(tensor::BlockQ6_K, d));
-        } else {
-            put(0);
         }
-        if (dtype == DType::Q4_K) {
-            put(offsetof(tensor::BlockQ4_K, dmin));
+        if (dtype == DType::MXFP4) {
+            weights.bytes[at] = static_cast<std::byte>(engine() % 220);
+        }
+        if (dtype == DType::Q4_G128) {
+            weights.bytes[at + offsetof(tensor::BlockQ4_G128, zero)] =
+                static_cast<std::byte>(engine() % 17);
         }
     }
     return weights;
@@ -74,13 +94,19 @@ std::vector<size_t> test_columns(DType dtype) {
     if (block == 1) {
         return {1, 7, 16, 24, 40, 64, 100};
     }
-    return {block, 3 * block, block == 32 ? 1056u : 1280u};  // the last is more than one panel
+    return {block, 3 * block, block == 256 ? 1280u : 1152u};  // the last is more than one panel
+}
+
+std::vector<DType> all_types() {
+    std::vector<DType> types;
+    for (const tensor::DTypeInfo& row : tensor::all_dtypes()) {
+        types.push_back(row.dtype);
+    }
+    return types;
 }
 
 class MatmulOf : public ::testing::TestWithParam<DType> {};
-INSTANTIATE_TEST_SUITE_P(EveryType, MatmulOf,
-                         ::testing::Values(DType::F32, DType::F16, DType::BF16, DType::Q8_0,
-                                           DType::Q4_0, DType::Q4_K, DType::Q6_K),
+INSTANTIATE_TEST_SUITE_P(EveryType, MatmulOf, ::testing::ValuesIn(all_types()),
                          [](const auto& each) { return std::string(tensor::name(each.param)); });
 
 // The first `rows` outputs of the first `batch` rows of a product with `stride` outputs.
@@ -193,7 +219,8 @@ TEST_P(MatmulOf, StaysWithinTheBoundOfItsQuantizedActivations) {
     const size_t columns = test_columns(GetParam()).back();
     const Weights weights(GetParam(), 20, columns, 15);
     const std::vector<float> x = normal_values(columns, 16);
-    const bool quantized = tensor::info(GetParam()).block_elements > 1;
+    const bool quantized =
+        tensor::info(GetParam()).block_elements > 1 && GetParam() != DType::Q4_G128;
     float largest = 0;
     for (const float value : x) {
         largest = std::max(largest, std::fabs(value));
@@ -212,13 +239,87 @@ TEST_P(MatmulOf, StaysWithinTheBoundOfItsQuantizedActivations) {
                 weight_magnitude += std::fabs(row[i]);
             }
             const double epsilon = std::numeric_limits<float>::epsilon();
-            // Q4_K: scale and minimum apart, each as large as the weight may be in its block.
-            const double parts = GetParam() == DType::Q4_K ? 16 : 1;
+            // Scale and minimum apart: each is as large as the weight may be in its block.
+            const bool has_minimum = GetParam() == DType::Q4_K || GetParam() == DType::Q5_K ||
+                                     GetParam() == DType::Q2_K || GetParam() == DType::Q4_1 ||
+                                     GetParam() == DType::Q5_1;
+            const double parts = has_minimum ? 32 : 1;
             const double bound =
                 parts * static_cast<double>(columns + 8) * epsilon *
                     (magnitude + weight_magnitude * largest) +
                 (quantized ? weight_magnitude * static_cast<double>(largest) / 254 : 0.0);
             ASSERT_LE(std::fabs(out[o] - sum), bound) << name(*kernels) << " output " << o;
+        }
+    }
+}
+
+// F8_E4M3 with a scale for each tile of 128 x 128, cut at rows and columns that are no multiples.
+struct Tiles {
+    std::vector<std::byte> bytes;
+    std::vector<float> scales;
+    tensor::MatrixView view;
+
+    Tiles(size_t rows, size_t columns, uint32_t seed) : bytes(rows * columns) {
+        std::mt19937 engine(seed);
+        for (std::byte& byte : bytes) {
+            const auto bits = static_cast<uint8_t>(engine());
+            byte = static_cast<std::byte>((bits & 0x7f) == 0x7f ? bits ^ 8 : bits);
+        }
+        const size_t stride = (columns + 127) / 128;
+        for (size_t i = 0; i < (rows + 127) / 128 * stride; ++i) {
+            scales.push_back(static_cast<float>(engine() % 1000 + 1) * 0.000123f);
+        }
+        view = tensor::MatrixView::over(DType::F8_E4M3, rows, columns, bytes).value();
+        view.scales = {scales.data(), stride, 0};
+    }
+};
+
+TEST(MatmulOfTiles, EveryVariantGivesTheBitsOfTheReference) {
+    for (const size_t columns : {24u, 160u, 288u, 512u}) {
+        const Tiles tiles(300, columns, 3);
+        const std::vector<float> x = normal_values(11 * columns, 4);
+        for (const auto& [begin, count] :
+             {std::pair<size_t, size_t>{0, 300}, {100, 65}, {129, 1}}) {
+            const auto part = tiles.view.slice(begin, count);
+            const auto expected = product(reference_kernels(), 1, part, x);
+            for (const KernelSet* kernels : available_kernels().subspan(1)) {
+                ASSERT_TRUE(same_bits(product(*kernels, 2, part, x), expected))
+                    << name(*kernels) << " rows from " << begin << ", columns " << columns;
+            }
+        }
+    }
+}
+
+// The weights as they were dequantized make the same products as F32.
+TEST(MatmulOfTiles, AreTheProductsOfTheirFloats) {
+    const Tiles tiles(131, 200, 5);
+    std::vector<float> floats(131 * 200);
+    for (size_t r = 0; r < 131; ++r) {
+        tensor::dequantize_row(tiles.view, r, std::span(floats).subspan(r * 200, 200));
+    }
+    const auto view =
+        tensor::MatrixView::over(DType::F32, 131, 200, std::as_bytes(std::span(floats))).value();
+    const std::vector<float> x = normal_values(3 * 200, 6);
+    for (const KernelSet* kernels : available_kernels()) {
+        EXPECT_TRUE(same_bits(product(*kernels, 1, tiles.view, x), product(*kernels, 1, view, x)))
+            << name(*kernels);
+    }
+}
+
+TEST(MatmulOfTiles, EveryOneOfThe256NumbersIsReadAlike) {
+    std::vector<std::byte> bytes(256 * 16);
+    for (size_t r = 0; r < 256; ++r) {
+        bytes[r * 16] = static_cast<std::byte>(r);
+    }
+    const auto view = tensor::MatrixView::over(DType::F8_E4M3, 256, 16, bytes).value();
+    std::vector<float> x(16, 0.0f);
+    x[0] = 1.0f;
+    for (const KernelSet* kernels : available_kernels()) {
+        const auto out = product(*kernels, 1, view, x);
+        for (size_t r = 0; r < 256; ++r) {
+            const float number = tensor::f32_from_e4m3(static_cast<uint8_t>(r));
+            EXPECT_TRUE(out[r] == number || (std::isnan(out[r]) && std::isnan(number)))
+                << name(*kernels) << " " << r;
         }
     }
 }

@@ -170,8 +170,7 @@ void lookup_rows(const Compute& compute, const tensor::MatrixView& table,
     compute.pool.parallel_for(ids.size(), serial_rows(columns), [&](size_t begin, size_t end) {
         for (size_t t = begin; t < end; ++t) {
             WEIR_ASSERT(ids[t] < table.rows);
-            tensor::dequantize_row(table.dtype, table.row(ids[t]),
-                                   std::span(out + t * columns, columns));
+            tensor::dequantize_row(table, ids[t], std::span(out + t * columns, columns));
         }
     });
 }

@@ -104,8 +104,8 @@ TEST(Load, ATypeThatCannotBeComputedWithIsNamed) {
     file.add_u32("llama.attention.head_count", 2).add_u32("llama.vocab_size", 2);
     file.add_f32("llama.attention.layer_norm_rms_epsilon", 1e-5f);
     const uint64_t shape[] = {2, 32};
-    file.add_tensor("token_embd.weight", shape, 20, std::vector<std::byte>(36));  // IQ4_NL
-    EXPECT_THAT(refusal(file.finish()), HasSubstr("tensor token_embd.weight: type IQ4_NL"));
+    file.add_tensor("token_embd.weight", shape, 24, std::vector<std::byte>(64));  // I8
+    EXPECT_THAT(refusal(file.finish()), HasSubstr("tensor token_embd.weight: type I8"));
 }
 
 TEST(Load, ThePlanIsWhatLoadingTakes) {

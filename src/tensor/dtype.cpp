@@ -19,7 +19,21 @@ constexpr std::array kTable = {
     DTypeInfo{DType::Q4_0, "Q4_0", BlockQ4_0::kElements, sizeof(BlockQ4_0), 2},
     DTypeInfo{DType::Q4_K, "Q4_K", BlockQ4_K::kElements, sizeof(BlockQ4_K), 12},
     DTypeInfo{DType::Q6_K, "Q6_K", BlockQ6_K::kElements, sizeof(BlockQ6_K), 14},
+    DTypeInfo{DType::Q4_1, "Q4_1", BlockQ4_1::kElements, sizeof(BlockQ4_1), 3},
+    DTypeInfo{DType::Q5_0, "Q5_0", BlockQ5_0::kElements, sizeof(BlockQ5_0), 6},
+    DTypeInfo{DType::Q5_1, "Q5_1", BlockQ5_1::kElements, sizeof(BlockQ5_1), 7},
+    DTypeInfo{DType::Q2_K, "Q2_K", BlockQ2_K::kElements, sizeof(BlockQ2_K), 10},
+    DTypeInfo{DType::Q3_K, "Q3_K", BlockQ3_K::kElements, sizeof(BlockQ3_K), 11},
+    DTypeInfo{DType::Q5_K, "Q5_K", BlockQ5_K::kElements, sizeof(BlockQ5_K), 13},
+    DTypeInfo{DType::IQ4_NL, "IQ4_NL", BlockIQ4_NL::kElements, sizeof(BlockIQ4_NL), 20},
+    DTypeInfo{DType::IQ4_XS, "IQ4_XS", BlockIQ4_XS::kElements, sizeof(BlockIQ4_XS), 23},
+    DTypeInfo{DType::MXFP4, "MXFP4", BlockMXFP4::kElements, sizeof(BlockMXFP4), 39},
+    DTypeInfo{DType::Q4_G128, "Q4_G128", BlockQ4_G128::kElements, sizeof(BlockQ4_G128),
+              std::nullopt},
+    DTypeInfo{DType::F8_E4M3, "F8_E4M3", 1, 1, std::nullopt},
 };
+
+static_assert(kTable.size() == kDTypes);
 
 constexpr bool table_is_in_order() {
     for (size_t i = 0; i < kTable.size(); ++i) {

@@ -57,5 +57,30 @@ TEST(BFloat16, RoundsToNearestEvenAndKeepsNan) {
     EXPECT_TRUE(std::isnan(f32_from_bf16(bf16_from_f32(std::bit_cast<float>(0x7f800001u)))));
 }
 
+TEST(E4M3, EveryNumberComesBack) {
+    for (int bits = 0; bits < 256; ++bits) {
+        const auto byte = static_cast<uint8_t>(bits);
+        EXPECT_EQ(e4m3_from_f32(f32_from_e4m3(byte)) & 0x7f, byte & 0x7f);
+        if ((byte & 0x7f) != 0x7f) {
+            EXPECT_EQ(e4m3_from_f32(f32_from_e4m3(byte)), byte);
+        }
+    }
+}
+
+TEST(E4M3, RoundsToTheNearestAndStaysFinite) {
+    EXPECT_EQ(f32_from_e4m3(e4m3_from_f32(1000.0f)), 448.0f);
+    EXPECT_EQ(f32_from_e4m3(e4m3_from_f32(-440.0f)), -448.0f);
+    EXPECT_EQ(f32_from_e4m3(e4m3_from_f32(1.0625f)), 1.0f);   // a tie, to even
+    EXPECT_EQ(f32_from_e4m3(e4m3_from_f32(1.1875f)), 1.25f);  // a tie, to even
+    EXPECT_EQ(f32_from_e4m3(e4m3_from_f32(0x1p-10f)), 0.0f);  // half of the smallest
+    EXPECT_EQ(f32_from_e4m3(e4m3_from_f32(0x1.8p-10f)), 0x1p-9f);
+}
+
+TEST(E8M0, IsAPowerOfTwoFromEndToEnd) {
+    for (int exponent = 0; exponent < 256; ++exponent) {
+        EXPECT_EQ(half_of_e8m0(static_cast<uint8_t>(exponent)), std::ldexp(1.0, exponent - 128));
+    }
+}
+
 }  // namespace
 }  // namespace weir::tensor

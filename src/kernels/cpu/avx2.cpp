@@ -11,10 +11,7 @@ const KernelSet& avx2_kernels() {
         set.name = "avx2";
         avx2::set_rows(set);
         set.attention = avx2::attention;
-        set.matmul_q8_0 = avx2::matmul_q8_0;
-        set.matmul_q4_0 = avx2::matmul_q4_0;
-        set.matmul_q4_k = avx2::matmul_q4_k;
-        set.matmul_q6_k = avx2::matmul_q6_k;
+        avx2::set_quantized(set);
         return set;
     }();
     return kSet;

@@ -14,10 +14,7 @@ void set_rows(KernelSet& set);
 // avx2_attention.cpp
 void attention(const AttentionPart& part);
 
-// avx2_quant.cpp
-void matmul_q8_0(const MatmulPart& part);
-void matmul_q4_0(const MatmulPart& part);
-void matmul_q4_k(const MatmulPart& part);
-void matmul_q6_k(const MatmulPart& part);
+// The products with quantized weights: avx2_quant.cpp.
+void set_quantized(KernelSet& set);
 
 }  // namespace weir::kernels::avx2

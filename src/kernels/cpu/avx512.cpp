@@ -11,10 +11,7 @@ const KernelSet& avx512_kernels() {
         set.name = "avx512";
         avx512::set_rows(set);
         set.attention = avx512::attention;
-        set.matmul_q8_0 = avx512::matmul_q8_0;
-        set.matmul_q4_0 = avx512::matmul_q4_0;
-        set.matmul_q4_k = avx512::matmul_q4_k;
-        set.matmul_q6_k = avx512::matmul_q6_k;
+        avx512::set_quantized(set);
         return set;
     }();
     return kSet;

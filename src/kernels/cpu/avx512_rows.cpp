@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/avx512.h"
 #include "kernels/kernel_table.h"
+#include "tensor/blocks.h"
 
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")
 
@@ -25,6 +26,8 @@ void set_rows(KernelSet& set) {
     set.matmul_f32 = matmul_float<F32Weights>;
     set.matmul_f16 = matmul_float<F16Weights>;
     set.matmul_bf16 = matmul_float<BF16Weights>;
+    set.matmul_f8_e4m3 = matmul_float<F8Weights>;
+    set.matmul_q4_g128 = matmul_float<GroupWeights>;
     set.rms_norm = rms_norm;
     set.layer_norm = layer_norm;
     set.add = add;

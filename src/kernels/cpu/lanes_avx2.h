@@ -55,6 +55,37 @@ inline Lanes load_bf16_part(const uint8_t* p, size_t count) {
     __builtin_memcpy(full, p, count * 2);
     return load_bf16(full);
 }
+// Sixteen E4M3 numbers (tensor/float16.h): as float16 they are 2^-8 of themselves.
+inline Lanes load_e4m3(const uint8_t* p) {
+    const __m256i words =
+        _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const __m256i magnitude = _mm256_and_si256(words, _mm256_set1_epi16(0x7f));
+    const __m256i sign = _mm256_and_si256(_mm256_slli_epi16(words, 8), _mm256_set1_epi16(-0x8000));
+    const __m256i halves = _mm256_or_si256(sign, _mm256_slli_epi16(magnitude, 7));
+    const __m256i is_nan = _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f));
+    const __m256i all = _mm256_blendv_epi8(halves, _mm256_set1_epi16(0x7e00), is_nan);
+    const __m256 up = _mm256_set1_ps(256.0f);
+    return {_mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(all)), up),
+            _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(all, 1)), up)};
+}
+inline Lanes load_e4m3_part(const uint8_t* p, size_t count) {
+    uint8_t full[16] = {};
+    __builtin_memcpy(full, p, count);
+    return load_e4m3(full);
+}
+inline float widen_half(uint16_t bits) {
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(bits)));
+}
+// Of sixteen bytes the low (high: 0) or high (1) nibbles, less `zero`.
+inline Lanes load_nibbles(const uint8_t* p, size_t high, int zero) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i nibbles = _mm_and_si128(
+        _mm_srl_epi16(bytes, _mm_cvtsi32_si128(static_cast<int>(4 * high))), _mm_set1_epi8(15));
+    const __m256i less = _mm256_set1_epi32(zero);
+    const __m256i lo = _mm256_sub_epi32(_mm256_cvtepu8_epi32(nibbles), less);
+    const __m256i hi = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(nibbles, 8)), less);
+    return {_mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi)};
+}
 inline void store_f16(uint16_t* p, Lanes x) {
     constexpr int kRound = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.lo, kRound));

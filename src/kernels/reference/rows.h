@@ -45,6 +45,17 @@ void matmul_q8_0(const MatmulPart& part);
 void matmul_q4_0(const MatmulPart& part);
 void matmul_q4_k(const MatmulPart& part);
 void matmul_q6_k(const MatmulPart& part);
+void matmul_q4_1(const MatmulPart& part);
+void matmul_q5_0(const MatmulPart& part);
+void matmul_q5_1(const MatmulPart& part);
+void matmul_q2_k(const MatmulPart& part);
+void matmul_q3_k(const MatmulPart& part);
+void matmul_q5_k(const MatmulPart& part);
+void matmul_iq4_nl(const MatmulPart& part);
+void matmul_iq4_xs(const MatmulPart& part);
+void matmul_mxfp4(const MatmulPart& part);
+void matmul_q4_g128(const MatmulPart& part);
+void matmul_f8_e4m3(const MatmulPart& part);
 
 void attention(const AttentionPart& part);
 

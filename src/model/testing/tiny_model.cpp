@@ -366,7 +366,7 @@ std::vector<std::byte> tiny_gguf(const TinyModel& model) {
         const bool matrix =
             tensor.shape.size() == 2 && tensor.name.find("_norm.") == std::string::npos;
         const tensor::DType dtype = matrix ? model.dtype : tensor::DType::F32;
-        file.add_tensor(tensor.name, tensor.shape, tensor::info(dtype).ggml_type,
+        file.add_tensor(tensor.name, tensor.shape, tensor::info(dtype).ggml_type.value(),
                         pack(dtype, tensor.values, tensor.shape.back()));
     }
     return file.finish();
