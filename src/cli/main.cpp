@@ -25,6 +25,7 @@
 #include "cli/embedded_model.h"
 #include "cli/exam_commands.h"
 #include "cli/perplexity.h"
+#include "cli/quantize.h"
 #include "cli/run.h"
 #include "cli/show.h"
 #include "cli/spend.h"
@@ -299,6 +300,13 @@ class Verbs {
             return perplexity(model_access(), model_, perplexity_);
         });
 
+        CLI::App* smaller = verb("quantize", "Write a GGUF file with smaller weights");
+        smaller->add_option("IN", quantize_.in, "GGUF file")->required();
+        smaller->add_option("OUT", quantize_.out, "GGUF file to write")->required();
+        smaller->add_option("TYPE", quantize_.type, "Q8_0, Q4_0, Q4_K_M or Q6_K")->required();
+        add_threads(smaller, quantize_.threads);
+        on(smaller, [this] { return quantize(model_access(), quantize_); });
+
         CLI::App* measure =
             model_verb(printing_verb("bench", "Prefill and decode speed of a model"));
         add_threads(measure, bench_.threads);
@@ -340,6 +348,7 @@ class Verbs {
     RunOptions run_;
     BenchOptions bench_;
     PerplexityArguments perplexity_;
+    QuantizeOptions quantize_;
 };
 
 // CLI11 says of an unknown verb only that one is missing. Absent: the first word is fine.

@@ -12,6 +12,7 @@
 #include "kernels/recurrent.h"
 #include "kernels/row_ops.h"
 #include "model/gguf.h"
+#include "model/weight_packing.h"
 
 namespace weir::model {
 
@@ -205,6 +206,7 @@ struct TransformerConfig {
     uint32_t head_dim = 0;  // of a layer, unless it differs
     uint32_t vocabulary = 0;
     uint32_t context_tokens = 0;
+    WeightPacking packing = WeightPacking::None;  // of a folder's tensors
 
     std::vector<RopeConfig> ropes = std::vector<RopeConfig>(1);
     std::vector<LayerConfig> layer;  // [layers]

@@ -6,6 +6,7 @@
 
 #include "model/family.h"
 #include "model/file_errors.h"
+#include "model/packed_tensors.h"
 
 namespace weir::model {
 
@@ -241,7 +242,6 @@ using json::in_range;
 // Keys that change the results and are not implemented for these families. They may be there with
 // a value that switches them off.
 constexpr std::string_view kRefused[] = {
-    "quantization_config",
     "compression_config",
     "attn_logit_softcapping",
     "final_logit_softcapping",
@@ -423,6 +423,7 @@ Result<TransformerConfig> read_config(const json::Object& object) {
     WEIR_TRY_ASSIGN(TransformerConfig config, wrapped == nullptr ? read_decoder(in, *model_type)
                                                                  : read_wrapped(in, *wrapped));
     WEIR_TRY(in.fields().read("_name_or_path", config.name));
+    WEIR_TRY_ASSIGN(config.packing, read_weight_packing(object));
     WEIR_TRY(config.validate());
     return config;
 }

@@ -110,7 +110,7 @@ TensorIndex ModelSource::tensors(const TransformerConfig& config) const {
     const json::Object* object = folder()->config();
     const bool wrapped = object != nullptr && object->find("text_config") != nullptr;
     return TensorIndex(folder()->shards(), *config.family,
-                       wrapped ? HfDecoder::TextPart : HfDecoder::Whole);
+                       wrapped ? HfDecoder::TextPart : HfDecoder::Whole, config.packing);
 }
 
 namespace {

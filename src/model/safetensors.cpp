@@ -25,14 +25,22 @@ struct StoredType {
 };
 
 constexpr std::array kTypes = {
-    StoredType{"BOOL", 1, std::nullopt},      StoredType{"U8", 1, std::nullopt},
-    StoredType{"I8", 1, std::nullopt},        StoredType{"F8_E5M2", 1, std::nullopt},
-    StoredType{"F8_E4M3", 1, std::nullopt},   StoredType{"F8_E8M0", 1, std::nullopt},
-    StoredType{"I16", 2, std::nullopt},       StoredType{"U16", 2, std::nullopt},
-    StoredType{"F16", 2, tensor::DType::F16}, StoredType{"BF16", 2, tensor::DType::BF16},
-    StoredType{"I32", 4, std::nullopt},       StoredType{"U32", 4, std::nullopt},
-    StoredType{"F32", 4, tensor::DType::F32}, StoredType{"I64", 8, std::nullopt},
-    StoredType{"U64", 8, std::nullopt},       StoredType{"F64", 8, std::nullopt},
+    StoredType{"BOOL", 1, std::nullopt},
+    StoredType{"U8", 1, std::nullopt},
+    StoredType{"I8", 1, std::nullopt},
+    StoredType{"F8_E5M2", 1, std::nullopt},
+    StoredType{"F8_E4M3", 1, tensor::DType::F8_E4M3},
+    StoredType{"F8_E8M0", 1, std::nullopt},
+    StoredType{"I16", 2, std::nullopt},
+    StoredType{"U16", 2, std::nullopt},
+    StoredType{"F16", 2, tensor::DType::F16},
+    StoredType{"BF16", 2, tensor::DType::BF16},
+    StoredType{"I32", 4, std::nullopt},
+    StoredType{"U32", 4, std::nullopt},
+    StoredType{"F32", 4, tensor::DType::F32},
+    StoredType{"I64", 8, std::nullopt},
+    StoredType{"U64", 8, std::nullopt},
+    StoredType{"F64", 8, std::nullopt},
 };
 
 const StoredType* find_type(std::string_view name) {

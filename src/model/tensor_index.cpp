@@ -6,6 +6,7 @@
 #include <array>
 
 #include "model/family.h"
+#include "model/packed_tensors.h"
 
 namespace weir::model {
 
@@ -141,7 +142,7 @@ TensorIndex::TensorIndex(const GgufFile& file) : naming_(Naming::Gguf) {
 }
 
 TensorIndex::TensorIndex(std::span<const SafetensorsFile> shards, const Family& family,
-                         HfDecoder decoder)
+                         HfDecoder decoder, WeightPacking packing)
     : naming_(decoder == HfDecoder::Whole ? Naming::HuggingFace : Naming::LanguageModelFirst),
       family_(&family) {
     for (const SafetensorsFile& shard : shards) {
@@ -162,6 +163,7 @@ TensorIndex::TensorIndex(std::span<const SafetensorsFile> shards, const Family& 
         }
     }
     std::ranges::sort(tensors_, {}, &StoredTensor::name);
+    join_parts(packing, tensors_);
 }
 
 std::string TensorIndex::file_name(std::string_view gguf_name) const {
@@ -182,9 +184,13 @@ std::string TensorIndex::file_name(std::string_view gguf_name) const {
 
 const StoredTensor* TensorIndex::find(std::string_view gguf_name) const {
     const std::string own_name = file_name(gguf_name);
-    const auto at =
-        std::ranges::lower_bound(tensors_, std::string_view(own_name), {}, &StoredTensor::name);
-    return at != tensors_.end() && at->name == own_name ? &*at : nullptr;
+    const StoredTensor* found = find_stored(own_name);
+    return found != nullptr || naming_ == Naming::Gguf ? found : find_stored(packed_name(own_name));
+}
+
+const StoredTensor* TensorIndex::find_stored(std::string_view name) const {
+    const auto at = std::ranges::lower_bound(tensors_, name, {}, &StoredTensor::name);
+    return at != tensors_.end() && at->name == name ? &*at : nullptr;
 }
 
 }  // namespace weir::model

@@ -9,6 +9,7 @@
 
 #include "model/gguf.h"
 #include "model/safetensors.h"
+#include "model/weight_packing.h"
 #include "tensor/dtype.h"
 
 namespace weir::model {
@@ -20,6 +21,8 @@ struct StoredTensor {
     std::optional<tensor::DType> dtype;  // nothing: this build cannot compute with it
     std::vector<uint64_t> shape;         // outermost first: a matrix is [rows, columns]
     std::span<const std::byte> bytes;
+    WeightPacking packing = WeightPacking::None;
+    std::vector<StoredTensor> parts{};  // what belongs to it: scales, zero points, group indices
 
     uint64_t elements() const;
 };
@@ -42,7 +45,8 @@ class TensorIndex {
   public:
     explicit TensorIndex(const GgufFile& file);
     // The family says what its tensors are called where that differs from the common names.
-    TensorIndex(std::span<const SafetensorsFile> shards, const Family& family, HfDecoder decoder);
+    TensorIndex(std::span<const SafetensorsFile> shards, const Family& family, HfDecoder decoder,
+                WeightPacking packing = WeightPacking::None);
 
     // `gguf_name` is "blk.3.attn_q.weight"; in safetensors that is
     // "model.layers.3.self_attn.q_proj.weight".
@@ -54,6 +58,8 @@ class TensorIndex {
     std::span<const StoredTensor> tensors() const { return tensors_; }  // sorted by name
 
   private:
+    const StoredTensor* find_stored(std::string_view name) const;
+
     enum class Naming : uint8_t { Gguf, HuggingFace, LanguageModelFirst, ModelFirst };
 
     Naming naming_;

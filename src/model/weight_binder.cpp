@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "model/packed_tensors.h"
 #include "tensor/quantize.h"
 
 namespace weir::model {
@@ -32,6 +33,15 @@ const StoredTensor* WeightBinder::peek(std::string_view name) const {
 
 Result<const StoredTensor*> WeightBinder::take(std::string_view name,
                                                std::span<const uint64_t> shape) {
+    WEIR_TRY_ASSIGN(const StoredTensor* tensor, take_stored(name, shape));
+    if (tensor->packing != WeightPacking::None) {
+        return unsupported("tensor {}: a packed tensor is not supported here", tensor->name);
+    }
+    return tensor;
+}
+
+Result<const StoredTensor*> WeightBinder::take_stored(std::string_view name,
+                                                      std::span<const uint64_t> shape) {
     const StoredTensor* tensor = peek(name);
     if (tensor == nullptr) {
         return data_corrupt("tensor {} is missing", index_.file_name(prefix_ + std::string(name)));
@@ -44,6 +54,7 @@ Result<const StoredTensor*> WeightBinder::take(std::string_view name,
         return data_corrupt("tensor {}: shape {}, but the config says {}", tensor->name,
                             shape_text(tensor->shape), shape_text(shape));
     }
+    WEIR_TRY(check_parts(*tensor));
     used_.insert(std::string(tensor->name));
     counts_.parameters += tensor->elements();
     return tensor;
@@ -68,21 +79,27 @@ void WeightBinder::ignore_prefix(std::string_view prefix) {
 Result<tensor::MatrixView> WeightBinder::matrix(std::string_view name, uint64_t rows,
                                                 uint64_t columns) {
     const std::array<uint64_t, 2> shape = {rows, columns};
-    WEIR_TRY_ASSIGN(const StoredTensor* tensor, take(name, shape));
+    WEIR_TRY_ASSIGN(const StoredTensor* tensor, take_stored(name, shape));
     return view_of(*tensor, rows, columns);
 }
 
 Result<tensor::MatrixView> WeightBinder::stack(std::string_view name, uint64_t count, uint64_t rows,
                                                uint64_t columns) {
     const std::array<uint64_t, 3> shape = {count, rows, columns};
-    WEIR_TRY_ASSIGN(const StoredTensor* tensor, take(name, shape));
+    WEIR_TRY_ASSIGN(const StoredTensor* tensor, take_stored(name, shape));
     return view_of(*tensor, count * rows, columns);
 }
 
 Result<tensor::MatrixView> WeightBinder::view_of(const StoredTensor& tensor, uint64_t rows,
                                                  uint64_t columns) {
     counts_.all_float32 = counts_.all_float32 && tensor.dtype == tensor::DType::F32;
-    const auto bytes = in_place_or_copied(tensor);
+    WEIR_TRY_ASSIGN(const auto bytes, rows_of(tensor));
+    tensor::TileScales scales;
+    if (tensor.packing == WeightPacking::F8Tiles) {
+        const StoredTensor& part = tensor.parts.front();
+        scales = {reinterpret_cast<const float*>(in_place_or_copied(part).data()),
+                  static_cast<size_t>(part.shape.back()), 0};
+    }
     if (purpose_ == Purpose::Count) {
         // The reader has checked the size, and nobody will read a number.
         WEIR_TRY_ASSIGN(const uint64_t stride, tensor::row_bytes(*tensor.dtype, columns));
@@ -95,7 +112,21 @@ Result<tensor::MatrixView> WeightBinder::view_of(const StoredTensor& tensor, uin
         return std::unexpected(
             std::move(view).error().with_context(fmt::format("tensor {}", tensor.name)));
     }
+    view->scales = scales;
     return view;
+}
+
+// A matrix's rows where they lie, or repacked.
+Result<std::span<const std::byte>> WeightBinder::rows_of(const StoredTensor& tensor) {
+    if (!is_repacked(tensor)) {
+        return in_place_or_copied(tensor);
+    }
+    WEIR_TRY_ASSIGN(const uint64_t bytes, repacked_bytes(tensor));
+    const std::span<std::byte> memory = own(bytes);
+    if (!memory.empty()) {
+        WEIR_TRY(repack(tensor, memory));
+    }
+    return std::span<const std::byte>(memory);
 }
 
 Result<std::span<const float>> WeightBinder::vector(std::string_view name, uint64_t length) {

@@ -71,7 +71,8 @@ class WeightBinder {
     // The same for a norm of the config's kind.
     Result<Norm> norm(std::string_view stem, uint64_t length);
 
-    // Checks and counts a tensor, and leaves the rest to the caller.
+    // Checks and counts a tensor, and leaves the rest to the caller. Not one that the file says in
+    // several tensors (packed_tensors.h): those are matrices and stacks only.
     Result<const StoredTensor*> take(std::string_view name, std::span<const uint64_t> shape);
     // Marks a tensor, if it is there, as known and without effect.
     void ignore(std::string_view name);
@@ -90,6 +91,8 @@ class WeightBinder {
     std::vector<std::vector<std::byte>> take_owned() { return std::move(owned_); }
 
   private:
+    Result<const StoredTensor*> take_stored(std::string_view name, std::span<const uint64_t> shape);
+    Result<std::span<const std::byte>> rows_of(const StoredTensor& tensor);
     Result<tensor::MatrixView> view_of(const StoredTensor& tensor, uint64_t rows, uint64_t columns);
     Result<std::span<const float>> widened(std::string_view name, std::span<const uint64_t> shape);
     std::span<const std::byte> in_place_or_copied(const StoredTensor& tensor);
