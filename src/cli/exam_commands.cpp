@@ -11,7 +11,6 @@
 #include "json/write.h"
 #include "kv/kv_cache.h"
 #include "model/encoder.h"
-#include "model/tokenizer_metadata.h"
 #include "text/jinja/template.h"
 
 namespace weir::cli {
@@ -37,21 +36,6 @@ std::string text_json(std::string_view text) {
     return out;
 }
 
-// The ids after which a text ends, as file or folder says.
-Result<std::vector<TokenId>> end_ids_of(const model::ModelSource& source) {
-    if (const model::HfFolder* folder = source.folder()) {
-        return folder->eos_token_ids();
-    }
-    WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*source.gguf()));
-    std::vector<TokenId> ids;
-    for (const auto& id : {metadata.eos_token_id, metadata.eot_token_id, metadata.eom_token_id}) {
-        if (id) {
-            ids.push_back(*id);
-        }
-    }
-    return ids;
-}
-
 // A model and the memory of one sequence at a time.
 struct OneSequence {
     std::unique_ptr<engine::ComputeDevice> device;
@@ -61,7 +45,11 @@ struct OneSequence {
     static Result<OneSequence> load(const ModelAccess& access, const std::string& name) {
         WEIR_TRY_ASSIGN(auto source, access.open(name));
         OneSequence one;
-        WEIR_TRY_ASSIGN(one.end_ids, end_ids_of(*source));
+        WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer_if_any(*source));
+        WEIR_TRY_ASSIGN(const model::MemoryPlan plan, model::plan_memory(*source, {}));
+        WEIR_TRY_ASSIGN(one.end_ids,
+                        engine::end_tokens_of(*source, tokenizer ? &*tokenizer : nullptr,
+                                              plan.info.vocabulary));
         WEIR_TRY_ASSIGN(one.device, engine::ComputeDevice::open(std::nullopt));
         WEIR_TRY_ASSIGN(one.model, model::load_model(std::move(source), {}, one.device->compute()));
         return one;

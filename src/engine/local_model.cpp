@@ -12,32 +12,6 @@
 namespace weir::engine {
 namespace {
 
-text::VocabSpec spec_of(const model::TokenizerMetadata& from) {
-    return {.model = from.model,
-            .pre = from.pre,
-            .tokens = from.tokens,
-            .scores = from.scores,
-            .types = from.types,
-            .merges = from.merges,
-            .bos_token_id = from.bos_token_id,
-            .eos_token_id = from.eos_token_id,
-            .eot_token_id = from.eot_token_id,
-            .eom_token_id = from.eom_token_id,
-            .unknown_token_id = from.unknown_token_id,
-            .padding_token_id = from.padding_token_id,
-            .separator_token_id = from.separator_token_id,
-            .cls_token_id = from.cls_token_id,
-            .mask_token_id = from.mask_token_id,
-            .add_bos_token = from.add_bos_token,
-            .add_eos_token = from.add_eos_token,
-            .add_sep_token = from.add_sep_token,
-            .add_space_prefix = from.add_space_prefix,
-            .remove_extra_whitespaces = from.remove_extra_whitespaces,
-            .normalizer_lowercase = from.normalizer_lowercase,
-            .normalizer_strip_accents = from.normalizer_strip_accents,
-            .precompiled_charsmap = from.precompiled_charsmap};
-}
-
 constexpr uint64_t kCacheBytesDefault = uint64_t{64} << 20;
 
 // Of recurrent states, which are tens of megabytes each in large models. A conversation needs one
@@ -131,7 +105,7 @@ uint64_t LocalModelPlan::total_bytes() const {
 Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source) {
     if (const model::GgufFile* file = source.gguf()) {
         WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
-        return text::Tokenizer::from_spec(spec_of(metadata));
+        return text::Tokenizer::from_spec(metadata);
     }
     WEIR_TRY_ASSIGN(const auto files, source.folder()->read_tokenizer_files());
     if (!files.tokenizer_json.empty()) {
@@ -146,18 +120,53 @@ Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source) {
     return unsupported("the folder has neither tokenizer.json nor tokenizer.model");
 }
 
-Result<std::vector<TokenId>> end_tokens_of(const model::ModelSource& source,
-                                           const text::Tokenizer& tokenizer, uint32_t vocabulary) {
-    const auto known = tokenizer.end_of_generation();
-    std::vector<TokenId> ends(known.begin(), known.end());
-    if (const model::HfFolder* const folder = source.folder()) {
-        for (const TokenId id : folder->eos_token_ids()) {
-            if (id >= vocabulary) {
-                return data_corrupt("eos_token_id: there is no token {}; ids end at {}", id,
-                                    vocabulary);
-            }
-            ends.push_back(id);
+Result<std::optional<text::Tokenizer>> load_tokenizer_if_any(const model::ModelSource& source) {
+    if (const model::GgufFile* file = source.gguf()) {
+        WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
+        if (metadata.model.empty() || metadata.model == "none") {
+            return std::nullopt;
         }
+    } else {
+        WEIR_TRY_ASSIGN(const auto files, source.folder()->read_tokenizer_files());
+        if (files.tokenizer_json.empty() && files.tokenizer_model.empty()) {
+            return std::nullopt;
+        }
+    }
+    WEIR_TRY_ASSIGN(text::Tokenizer tokenizer, load_tokenizer(source));
+    return std::optional(std::move(tokenizer));
+}
+
+namespace {
+
+// What the file or folder says itself.
+Result<std::vector<TokenId>> declared_ends(const model::ModelSource& source) {
+    if (const model::HfFolder* const folder = source.folder()) {
+        return folder->eos_token_ids();
+    }
+    WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*source.gguf()));
+    std::vector<TokenId> ids;
+    for (const auto& id : {metadata.eos_token_id, metadata.eot_token_id, metadata.eom_token_id}) {
+        if (id) {
+            ids.push_back(*id);
+        }
+    }
+    return ids;
+}
+
+}  // namespace
+
+Result<std::vector<TokenId>> end_tokens_of(const model::ModelSource& source,
+                                           const text::Tokenizer* tokenizer, uint32_t vocabulary) {
+    WEIR_TRY_ASSIGN(std::vector<TokenId> ends, declared_ends(source));
+    for (const TokenId id : ends) {
+        if (id >= vocabulary) {
+            return data_corrupt("eos_token_id: there is no token {}; ids end at {}", id,
+                                vocabulary);
+        }
+    }
+    if (tokenizer != nullptr) {
+        const auto known = tokenizer->end_of_generation();
+        ends.insert(ends.end(), known.begin(), known.end());
     }
     std::sort(ends.begin(), ends.end());
     ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
@@ -242,7 +251,7 @@ Result<std::unique_ptr<LocalModel>> LocalModel::load(model::ModelSource::Pointer
     WEIR_TRY_ASSIGN(const model::LoadOptions wanted, load_options(options));
     WEIR_TRY_ASSIGN(const model::MemoryPlan plan, model::plan_memory(*source, wanted));
     WEIR_TRY_ASSIGN(std::vector<TokenId> end_tokens,
-                    end_tokens_of(*source, *parts->tokenizer, plan.info.vocabulary));
+                    end_tokens_of(*source, parts->tokenizer.get(), plan.info.vocabulary));
     WEIR_TRY_ASSIGN(parts->device, ComputeDevice::open(options.threads));
     WEIR_TRY_ASSIGN(parts->model,
                     model::load_model(std::move(source), wanted, parts->device->compute()));

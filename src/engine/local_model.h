@@ -39,11 +39,15 @@ struct LocalModelPlan {
 // A tokenizer from whatever a model file or folder says about it.
 Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source);
 
-// Every token after which an answer is over, ascending: the tokenizer's, and those of a folder's
-// generation_config.json, else config.json, which often say more (Llama 3's <|eot_id|> stands only
-// there). Errors: DataCorrupt for an id that is not below `vocabulary`.
+// The same; nothing where there is no vocabulary at all, only weights.
+Result<std::optional<text::Tokenizer>> load_tokenizer_if_any(const model::ModelSource& source);
+
+// Every token after which an answer is over, ascending: the tokenizer's (nullptr: there is none), a
+// GGUF file's own ids, and those of a folder's generation_config.json, else config.json, which
+// often say more (Llama 3's <|eot_id|> stands only there). Errors: DataCorrupt for an id that is
+// not below `vocabulary`.
 Result<std::vector<TokenId>> end_tokens_of(const model::ModelSource& source,
-                                           const text::Tokenizer& tokenizer, uint32_t vocabulary);
+                                           const text::Tokenizer* tokenizer, uint32_t vocabulary);
 
 // The chat template of a file or folder; null if it has none.
 Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(

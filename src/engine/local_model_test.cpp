@@ -70,10 +70,11 @@ TEST(LocalModel, EndTokensAreTheTokenizersAndTheFolders) {
     Folder folder;
     auto tokenizer = load_tokenizer(*folder.open());
     ASSERT_TRUE(tokenizer) << tokenizer.error().message;
-    EXPECT_THAT(end_tokens_of(*folder.open(), *tokenizer, 101).value(), ElementsAre(2u, 3u));
+    EXPECT_THAT(end_tokens_of(*folder.open(), &*tokenizer, 101).value(), ElementsAre(2u, 3u));
     folder.folder.write("generation_config.json", std::string_view(R"({"eos_token_id": [50, 7]})"));
-    EXPECT_THAT(end_tokens_of(*folder.open(), *tokenizer, 101).value(), ElementsAre(2u, 7u, 50u));
-    const auto missing = end_tokens_of(*folder.open(), *tokenizer, 50);
+    EXPECT_THAT(end_tokens_of(*folder.open(), &*tokenizer, 101).value(), ElementsAre(2u, 7u, 50u));
+    EXPECT_THAT(end_tokens_of(*folder.open(), nullptr, 101).value(), ElementsAre(7u, 50u));
+    const auto missing = end_tokens_of(*folder.open(), &*tokenizer, 50);
     ASSERT_FALSE(missing);
     EXPECT_EQ(missing.error().code, ErrorCode::DataCorrupt);
     EXPECT_THAT(missing.error().message, HasSubstr("no token 50"));

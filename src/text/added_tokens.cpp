@@ -8,11 +8,6 @@
 namespace weir::text {
 namespace {
 
-// \w at the two sides of a match.
-bool is_word_character(const ClassedText::Char& character) {
-    return character.is(kLetter | kMark | kNumber) || character.code_point == U'_';
-}
-
 // Where the last character before `at` begins (at > 0).
 size_t before(std::string_view text, size_t at) {
     size_t begin = at - 1;
@@ -135,7 +130,8 @@ void AddedTokens::search(std::string_view text, TrustedRanges trusted,
         }
         out.push_back({begin, end, token->id});
         taken = end;
-        at = end;
+        // The spaces that rstrip takes along are searched, too: another token may stand in them.
+        at += token->content.size();
     }
 }
 

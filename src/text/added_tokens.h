@@ -54,7 +54,8 @@ class AddedTokens {
         size_t end;
         TokenId id;
     };
-    // Appends the matches in `text`, in order, stretched by lstrip and rstrip.
+    // Appends the matches in `text`, in the order in which they begin, stretched by lstrip and
+    // rstrip. What rstrip took may hold the next match.
     void search(std::string_view text, TrustedRanges trusted, std::vector<Match>& out) const;
 
   private:

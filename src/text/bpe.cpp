@@ -69,11 +69,46 @@ bool Bpe::may_join(char32_t left, char32_t right) const {
     return (neighbours_[bit / 64] >> (bit % 64) & 1) != 0;
 }
 
-Result<void> Bpe::encode(std::string_view piece, std::vector<TokenId>& out,
-                         BpeScratch& scratch) const {
-    if (options_.unit == Unit::Bytes) {
-        return encode_unit(piece, out, scratch);
+std::optional<TokenId> Bpe::find(std::string_view bytes) const {
+    const uint32_t id = tokens_.find(bytes);
+    return id < vocab_size_ ? std::optional<TokenId>(id) : std::nullopt;
+}
+
+Result<void> Bpe::encode(std::string_view text, std::span<const Piece> pieces,
+                         std::vector<TokenId>& out, EncodeScratch& scratch) const {
+    const bool bytes = options_.unit == Unit::Bytes;
+    for (const Piece& piece : pieces) {
+        const std::string_view part = text.substr(piece.begin, piece.end - piece.begin);
+        WEIR_TRY(bytes ? encode_unit(part, out, scratch.bpe)
+                       : encode_piece(part, out, scratch.bpe));
     }
+    return {};
+}
+
+// Only behind a character that is a token: it can be no part of a run of unknown ones, which is one
+// token wherever it is cut.
+void Bpe::cut(std::string_view text, Piece piece, size_t bytes_min, std::vector<Piece>& out) const {
+    const std::string_view part = text.substr(piece.begin, piece.end - piece.begin);
+    size_t begin = 0;
+    if (options_.unit == Unit::Characters && !options_.ignore_merges) {
+        std::optional<utf8::Decoded> left;
+        for (size_t at = 0; at < part.size();) {
+            const utf8::Decoded next = utf8::decode(part, at);
+            if (left && at - begin >= bytes_min && !may_join(left->code_point, next.code_point) &&
+                find(part.substr(at - left->bytes, left->bytes))) {
+                out.push_back({piece.begin + static_cast<uint32_t>(begin),
+                               piece.begin + static_cast<uint32_t>(at)});
+                begin = at;
+            }
+            left = next;
+            at += next.bytes;
+        }
+    }
+    out.push_back({piece.begin + static_cast<uint32_t>(begin), piece.end});
+}
+
+Result<void> Bpe::encode_piece(std::string_view piece, std::vector<TokenId>& out,
+                               BpeScratch& scratch) const {
     const size_t before = out.size();
     WEIR_TRY(encode_characters(piece, out, scratch));
     if (options_.fuse_unknown && options_.unknown) {

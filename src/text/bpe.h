@@ -12,6 +12,7 @@
 #include "base/token_id.h"
 #include "text/merge.h"
 #include "text/text_index.h"
+#include "text/token_model.h"
 
 namespace weir::text {
 
@@ -20,7 +21,7 @@ namespace weir::text {
 // character without a token falls back to its bytes' tokens).
 //
 // Threads: encode may be called from any thread once built. Ownership: owns its tables.
-class Bpe {
+class Bpe final : public TokenModel {
   public:
     enum class Unit : uint8_t { Bytes, Characters };
     // When a character without a token becomes bytes: after merging in SentencePiece, where a pair
@@ -40,6 +41,8 @@ class Bpe {
     // Building: first every token that text can become (no control tokens), then the merges.
     // Errors: DataCorrupt for a text that is there already.
     Result<void> add_token(std::string_view bytes, TokenId id);
+    void reserve(size_t tokens, size_t bytes) { tokens_.reserve(tokens, bytes); }
+    void reserve_merges(size_t merges) { merges_.reserve(merges); }
     void set_byte_token(uint8_t byte, TokenId id) { byte_tokens_[byte] = id; }
     void add_merge(TokenId left, TokenId right, Merge merge);
     // The symbol of a token or of a character that has none.
@@ -47,13 +50,18 @@ class Bpe {
     // Ends building. `vocab_size` bounds all ids.
     void finish(size_t vocab_size);
 
-    uint32_t find(std::string_view bytes) const { return tokens_.find(bytes); }
+    // A token or a character that has none; TextIndex::kNone for what is neither.
+    uint32_t find_symbol(std::string_view bytes) const { return tokens_.find(bytes); }
 
-    // Errors: InvalidArgument where a byte or character has no token and nothing to fall back to.
-    Result<void> encode(std::string_view piece, std::vector<TokenId>& out,
-                        BpeScratch& scratch) const;
+    std::optional<TokenId> find(std::string_view bytes) const override;
+    Result<void> encode(std::string_view text, std::span<const Piece> pieces,
+                        std::vector<TokenId>& out, EncodeScratch& scratch) const override;
+    void cut(std::string_view text, Piece piece, size_t bytes_min,
+             std::vector<Piece>& out) const override;
 
   private:
+    Result<void> encode_piece(std::string_view piece, std::vector<TokenId>& out,
+                              BpeScratch& scratch) const;
     // Whether merging the bytes of a token gives that token again; found out when first asked.
     enum class Whole : uint8_t { NotKnown, Yes, No };
 

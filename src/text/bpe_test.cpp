@@ -72,6 +72,10 @@ TEST(MergeSymbols, IsBytePairEncodingForAnyTableAndLength) {
     }
 }
 
+std::vector<Piece> whole(std::string_view text) {
+    return {{0, static_cast<uint32_t>(text.size())}};
+}
+
 // n symbols and at most n merges: n look-ups to begin with, two a merge, and every entry of the
 // heap goes in and out once. 16 a symbol holds with room; quadratic work would be thousands.
 constexpr uint64_t kStepsPerSymbolMax = 16;
@@ -102,10 +106,10 @@ uint64_t steps_of(const std::string& text, Bpe::Unit unit) {
         bpe.add_merge(letters[i], letters[i + 1], {rank++, result});
     }
     bpe.finish(next);
-    BpeScratch scratch;
+    EncodeScratch scratch;
     std::vector<TokenId> ids;
-    EXPECT_TRUE(bpe.encode(text, ids, scratch));
-    return scratch.steps;
+    EXPECT_TRUE(bpe.encode(text, whole(text), ids, scratch));
+    return scratch.bpe.steps;
 }
 
 TEST(Bpe, TK9_WorkGrowsWithTheLengthAndNotFaster) {
@@ -158,10 +162,10 @@ TEST(Bpe, IgnoringMergesTakesATokenThatNoMergeReaches) {
         }
         ASSERT_TRUE(bpe.add_token("ab", 2));
         bpe.finish(3);
-        BpeScratch scratch;
+        EncodeScratch scratch;
         for (int again = 0; again < 2; ++again) {
             std::vector<TokenId> ids;
-            ASSERT_TRUE(bpe.encode("ab", ids, scratch));
+            ASSERT_TRUE(bpe.encode("ab", whole("ab"), ids, scratch));
             EXPECT_EQ(ids.size(), ignore ? 1U : 2U);
         }
     }
@@ -171,8 +175,8 @@ TEST(Bpe, AByteWithoutATokenIsAnErrorAndNotDropped) {
     Bpe bpe(Bpe::Options{});
     bpe.finish(1);
     std::vector<TokenId> ids;
-    BpeScratch scratch;
-    const auto encoded = bpe.encode("a", ids, scratch);
+    EncodeScratch scratch;
+    const auto encoded = bpe.encode("a", whole("a"), ids, scratch);
     ASSERT_FALSE(encoded);
     EXPECT_THAT(encoded.error().message, ::testing::HasSubstr("0x61"));
 }

@@ -7,9 +7,7 @@
 namespace weir::text {
 
 Detokenizer::Detokenizer(const Tokenizer& tokenizer, DecodeOptions options)
-    : tokenizer_(tokenizer),
-      options_(options),
-      spaces_to_drop_(options.continues ? 0 : tokenizer.leading_spaces_dropped()) {}
+    : tokenizer_(tokenizer), options_(options), begins_(!options.continues) {}
 
 Result<std::string> Detokenizer::push(TokenId id) {
     if (id >= tokenizer_.vocab_size()) {
@@ -19,12 +17,8 @@ Result<std::string> Detokenizer::push(TokenId id) {
     if (options_.skip_special && tokenizer_.is_control(id)) {
         return std::string();
     }
-    std::string_view bytes = tokenizer_.token_bytes(id);
-    if (spaces_to_drop_ > 0 && !bytes.empty()) {
-        bytes.remove_prefix(bytes.starts_with(' ') ? 1 : 0);
-        spaces_to_drop_ = 0;
-    }
-    held_back_ += bytes;
+    held_back_ +=
+        std::exchange(begins_, false) ? tokenizer_.opening_bytes(id) : tokenizer_.decoded_bytes(id);
     const size_t certain = held_back_.size() - utf8::incomplete_tail_bytes(held_back_);
     std::string text = utf8::to_valid(std::string_view(held_back_).substr(0, certain));
     held_back_.erase(0, certain);
@@ -32,7 +26,7 @@ Result<std::string> Detokenizer::push(TokenId id) {
 }
 
 std::string Detokenizer::finish() {
-    spaces_to_drop_ = options_.continues ? 0 : tokenizer_.leading_spaces_dropped();
+    begins_ = !options_.continues;
     return utf8::to_valid(std::exchange(held_back_, {}));
 }
 

@@ -27,7 +27,7 @@ class Detokenizer {
   private:
     const Tokenizer& tokenizer_;
     DecodeOptions options_;
-    size_t spaces_to_drop_;
+    bool begins_;  // the next token is the first of its text
     std::string held_back_;
 };
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <functional>
-#include <queue>
 #include <utility>
 
 namespace weir::text {
@@ -19,8 +18,10 @@ size_t slots_for(size_t merges) {
 
 // Up to here a plain scan for the lowest rank beats the heap; most pieces are words.
 constexpr size_t kScanSymbolsMax = 40;
-// Up to here the heap stays in the caches.
-constexpr size_t kHeapSymbolsMax = 2048;
+// Up to here the heap is small enough to be the fastest.
+constexpr size_t kHeapSymbolsMax = 512;
+// How much of a longer piece is merged at once.
+constexpr size_t kWindowSymbols = 256;
 
 // Quadratic in a bounded number of symbols, without any bookkeeping.
 void merge_by_scanning(const MergeTable& table, BpeScratch& scratch) {
@@ -112,13 +113,14 @@ class SymbolList {
         }
     }
 
-    // Leaves the symbols that remain in scratch.symbols.
+    // Leaves the symbols that remain in scratch.symbols and where they began in scratch.begins.
     void collect() {
-        size_t count = 0;
+        scratch_.begins.clear();
         for (uint32_t at = 0; at != kEnd; at = scratch_.next[at]) {
-            scratch_.symbols[count++] = scratch_.symbols[at];
+            scratch_.symbols[scratch_.begins.size()] = scratch_.symbols[at];
+            scratch_.begins.push_back(at);
         }
-        scratch_.symbols.resize(count);
+        scratch_.symbols.resize(scratch_.begins.size());
     }
 
   private:
@@ -228,104 +230,115 @@ void merge_dense_ranks(const MergeTable& table, BpeScratch& scratch) {
     }
 }
 
-// For very long pieces the heap's jumps through memory cost more than all else. The same order
-// comes from one list of positions a rank: lists fill from left to right, since they are filled by
-// sweeps over the text, and are then read from left to right. What comes to a list once its reading
-// has begun waits in a small heap beside it. A heap of ranks says which list is next.
-class RankLists {
+// Over very long pieces the heap's jumps through memory cost more than all else. So a long piece is
+// merged window by window, and the seams are mended.
+//
+// Why that is exact: the next merge is always that of the lowest rank, the leftmost among equals.
+// Look at two neighbours of a result alone: what happens within their two spans, and between them,
+// happens in the same order as in the whole text, as long as nothing reaches in from outside. So if
+// no two neighbours would merge into anything else by themselves, the first merge across any border
+// of the result can never come, and the result is what merging the whole text gives. Within a
+// window neighbours are right by that rule read backwards; at a seam a few of them are merged again
+// together, and if the outermost two come out as they went in, every pair stands in a merge that
+// kept it. Otherwise more of them are taken. A text that needs too much of that is merged as a
+// whole.
+class WindowMerger {
   public:
-    bool empty() const { return ranks_.empty(); }
+    WindowMerger(const MergeTable& table, BpeScratch& scratch)
+        : table_(table), scratch_(scratch), source_(std::move(scratch.symbols)) {}
 
-    void add(uint32_t rank, uint32_t position) {
-        if (rank >= list_of_rank_.size()) {
-            list_of_rank_.resize(std::max<size_t>(size_t{rank} + 1, list_of_rank_.size() * 2),
-                                 kNoList);
-        }
-        uint32_t& index = list_of_rank_[rank];
-        if (index == kNoList) {
-            index = static_cast<uint32_t>(lists_.size());
-            lists_.emplace_back();
-        }
-        List& list = lists_[index];
-        if (!list.waiting_in_ranks) {
-            list.waiting_in_ranks = true;
-            ranks_.push(rank);
-        }
-        if (list.opened) {
-            list.late.push(position);
-        } else {
-            list.sorted &= list.positions.empty() || list.positions.back() <= position;
-            list.positions.push_back(position);
-        }
-    }
-
-    struct Next {
-        uint32_t rank;
-        uint32_t position;
-    };
-    Next pop() {
-        const uint32_t rank = ranks_.top();
-        List& list = lists_[list_of_rank_[rank]];
-        if (!list.opened) {
-            list.opened = true;
-            if (!list.sorted) {
-                std::sort(list.positions.begin(), list.positions.end());
+    void run() {
+        for (size_t begin = 0; begin < source_.size(); begin += kWindowSymbols) {
+            const size_t end = std::min(begin + kWindowSymbols, source_.size());
+            merge_stretch(begin, end, right_);
+            if (!join(end)) {
+                merge_whole();
+                return;
             }
         }
-        const bool has_positions = list.read < list.positions.size();
-        uint32_t position = 0;
-        if (!list.late.empty() && (!has_positions || list.late.top() < list.positions[list.read])) {
-            position = list.late.top();
-            list.late.pop();
-        } else {
-            position = list.positions[list.read++];
-        }
-        if (list.read == list.positions.size() && list.late.empty()) {
-            list.waiting_in_ranks = false;
-            ranks_.pop();
-        }
-        return {rank, position};
+        scratch_.symbols = std::move(left_.symbols);
     }
 
   private:
-    static constexpr uint32_t kNoList = UINT32_MAX;
-    template <typename T>
-    using MinHeap = std::priority_queue<T, std::vector<T>, std::greater<>>;
+    static constexpr size_t kSeamResults = 4;
+    static constexpr size_t kMendingMax = 8;  // symbols merged again, for each symbol of the piece
 
-    struct List {
-        std::vector<uint32_t> positions;
-        MinHeap<uint32_t> late;
-        size_t read = 0;
-        bool sorted = true;
-        bool opened = false;
-        bool waiting_in_ranks = false;
+    struct Results {
+        std::vector<uint32_t> symbols;
+        std::vector<uint32_t> begins;  // where each begins in source_
+        size_t size() const { return symbols.size(); }
     };
-    std::vector<uint32_t> list_of_rank_;
-    std::vector<List> lists_;
-    MinHeap<uint32_t> ranks_;  // of the lists that are not empty
+
+    void merge_stretch(size_t begin, size_t end, Results& out) {
+        scratch_.symbols.assign(source_.begin() + static_cast<ptrdiff_t>(begin),
+                                source_.begin() + static_cast<ptrdiff_t>(end));
+        look_up_all(table_, scratch_);
+        merge_by_heap(table_, scratch_);
+        out.symbols.assign(scratch_.symbols.begin(), scratch_.symbols.end());
+        out.begins.resize(out.symbols.size());
+        for (size_t i = 0; i < out.begins.size(); ++i) {
+            out.begins[i] = static_cast<uint32_t>(begin) + scratch_.begins[i];
+        }
+    }
+
+    // Puts right_, which ends at `end`, behind left_. False if that takes too much.
+    bool join(size_t end) {
+        if (left_.size() == 0) {
+            std::swap(left_, right_);
+            return true;
+        }
+        for (size_t count = kSeamResults;; count *= 2) {
+            const size_t from_left = std::min(count, left_.size());
+            const size_t from_right = std::min(count, right_.size());
+            const size_t kept = left_.size() - from_left;
+            const bool all_left = kept == 0;
+            const bool all_right = from_right == right_.size();
+            const size_t seam_begin = all_left ? 0 : left_.begins[kept];
+            const size_t seam_end = all_right ? end : right_.begins[from_right];
+            mended_ += seam_end - seam_begin;
+            if (mended_ > kMendingMax * source_.size()) {
+                return false;
+            }
+            merge_stretch(seam_begin, seam_end, seam_);
+            const bool left_holds =
+                all_left || (seam_.symbols.front() == left_.symbols[kept] && seam_.size() > 1 &&
+                             seam_.begins[1] == left_.begins[kept + 1]);
+            const bool right_holds =
+                all_right || (seam_.symbols.back() == right_.symbols[from_right - 1] &&
+                              seam_.begins.back() == right_.begins[from_right - 1]);
+            if (left_holds && right_holds) {
+                append(kept, from_right);
+                return true;
+            }
+        }
+    }
+
+    void append(size_t kept, size_t from_right) {
+        const auto replace_end = [&](std::vector<uint32_t>& left, const std::vector<uint32_t>& seam,
+                                     const std::vector<uint32_t>& right) {
+            left.resize(kept);
+            left.insert(left.end(), seam.begin(), seam.end());
+            left.insert(left.end(), right.begin() + static_cast<ptrdiff_t>(from_right),
+                        right.end());
+        };
+        replace_end(left_.symbols, seam_.symbols, right_.symbols);
+        replace_end(left_.begins, seam_.begins, right_.begins);
+    }
+
+    void merge_whole() {
+        scratch_.symbols = source_;
+        look_up_all(table_, scratch_);
+        merge_by_heap(table_, scratch_);
+    }
+
+    const MergeTable& table_;
+    BpeScratch& scratch_;
+    std::vector<uint32_t> source_;
+    Results left_;
+    Results right_;
+    Results seam_;
+    size_t mended_ = 0;
 };
-
-void merge_by_rank_lists(const MergeTable& table, BpeScratch& scratch) {
-    SymbolList list(table, scratch);
-    RankLists queue;
-    const auto add = [&](uint32_t at) {
-        if (list.rank(at) != Merge::kNever) {
-            queue.add(list.rank(at), at);
-            ++list.steps();
-        }
-    };
-    for (uint32_t at = 0; at < list.count(); ++at) {
-        add(at);
-    }
-    while (!queue.empty()) {
-        const auto [rank, position] = queue.pop();
-        ++list.steps();
-        if (list.rank(position) == rank) {
-            list.merge(position, add);
-        }
-    }
-    list.collect();
-}
 
 }  // namespace
 
@@ -376,7 +389,7 @@ void merge_symbols(const MergeTable& table, BpeScratch& scratch) {
         merge_dense_ranks(table, scratch);
     }
     if (scratch.symbols.size() > kHeapSymbolsMax) {
-        merge_by_rank_lists(table, scratch);
+        WindowMerger(table, scratch).run();
     } else {
         merge_by_heap(table, scratch);
     }

@@ -56,9 +56,10 @@ struct BpeScratch {
     std::vector<uint32_t> symbols;
     std::vector<uint32_t> previous;
     std::vector<uint32_t> next;
-    std::vector<Merge> merges;   // of each symbol with the next one
-    std::vector<uint64_t> heap;  // rank in the upper half, position in the lower
-    uint64_t steps = 0;          // pair look-ups and heap operations, for tests of the bounds
+    std::vector<uint32_t> begins;  // of the symbols that a merger left, among those it was given
+    std::vector<Merge> merges;     // of each symbol with the next one
+    std::vector<uint64_t> heap;    // rank in the upper half, position in the lower
+    uint64_t steps = 0;            // pair look-ups and heap operations, for tests of the bounds
 };
 
 // Repeatedly merges the neighbouring pair of the lowest rank, the leftmost among equals, until no

@@ -24,8 +24,9 @@ constexpr char32_t kVowels = 21;
 constexpr char32_t kTrails = 28;
 constexpr char32_t kHangulCount = kLeads * kVowels * kTrails;
 
-// Below it nothing decomposes or combines with anything.
-constexpr char32_t kFirstThatMatters = 0xC0;
+// Below them nothing decomposes or combines with anything.
+constexpr char32_t kFirstCanonical = 0xC0;
+constexpr char32_t kFirstCompatible = 0xA0;
 // Below it everything that decomposes composes again, and nothing combines with what is before.
 constexpr char32_t kFirstNotSurelyNfc = 0x300;
 
@@ -74,6 +75,20 @@ void decompose(char32_t code_point, std::vector<Character>& out) {
     decompose(row->first, out);  // only the first part can decompose further
     if (row->second != 0) {
         out.push_back({row->second, combining_class(row->second)});
+    }
+}
+
+// Appends the full compatibility decomposition.
+void decompose_compatibly(char32_t code_point, std::vector<Character>& out) {
+    const auto rows = tables::kCompatibilities;
+    const auto row =
+        std::ranges::lower_bound(rows, code_point, {}, &tables::Compatibility::code_point);
+    if (row == rows.end() || row->code_point != code_point) {
+        decompose(code_point, out);
+        return;
+    }
+    for (const char32_t part : tables::kCompatibilityText.subspan(row->offset, row->count)) {
+        out.push_back({part, combining_class(part)});
     }
 }
 
@@ -131,9 +146,12 @@ void compose(std::vector<Character>& text) {
 }
 
 enum class Form { Composed, Decomposed };
+enum class Mapping { Canonical, Compatible };
 
 // Normalises stretches of valid UTF-8 and copies the bytes between them.
-std::string normalize(std::string_view text, Form form) {
+std::string normalize(std::string_view text, Form form, Mapping mapping) {
+    const char32_t first_that_matters =
+        mapping == Mapping::Canonical ? kFirstCanonical : kFirstCompatible;
     std::string out;
     out.reserve(text.size());
     std::vector<Character> stretch;
@@ -152,11 +170,13 @@ std::string normalize(std::string_view text, Form form) {
         if (!next.valid) {
             flush();
             out.append(text.substr(at, next.bytes));
-        } else if (next.code_point < kFirstThatMatters) {
+        } else if (next.code_point < first_that_matters) {
             flush();  // a starter that nothing before it combines with
             stretch.push_back({next.code_point, 0});
-        } else {
+        } else if (mapping == Mapping::Canonical) {
             decompose(next.code_point, stretch);
+        } else {
+            decompose_compatibly(next.code_point, stretch);
         }
         at += next.bytes;
     }
@@ -174,11 +194,20 @@ bool is_surely_nfc(std::string_view text) {
 }
 
 std::string to_nfc(std::string_view text) {
-    return is_surely_nfc(text) ? std::string(text) : normalize(text, Form::Composed);
+    return is_surely_nfc(text) ? std::string(text)
+                               : normalize(text, Form::Composed, Mapping::Canonical);
 }
 
 std::string to_nfd(std::string_view text) {
-    return normalize(text, Form::Decomposed);
+    return normalize(text, Form::Decomposed, Mapping::Canonical);
+}
+
+std::string to_nfkc(std::string_view text) {
+    return normalize(text, Form::Composed, Mapping::Compatible);
+}
+
+std::string to_nfkd(std::string_view text) {
+    return normalize(text, Form::Decomposed, Mapping::Compatible);
 }
 
 }  // namespace weir::text

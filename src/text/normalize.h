@@ -12,7 +12,9 @@ std::string to_nfc(std::string_view text);
 // True only if to_nfc(text) == text; cheap, and may be false for text that is normal.
 bool is_surely_nfc(std::string_view text);
 
-// Canonical decomposition (NFD), same policy for bytes that are no UTF-8.
+// The other three forms, same policy for bytes that are no UTF-8.
 std::string to_nfd(std::string_view text);
+std::string to_nfkc(std::string_view text);
+std::string to_nfkd(std::string_view text);
 
 }  // namespace weir::text

@@ -86,8 +86,32 @@ TEST(Normalizer, StepsRunInOrderAndPrependOnceAStretch) {
     EXPECT_EQ(normalizer.apply("a", Normalizer::Place::StretchStart), "_a");
     EXPECT_EQ(normalizer.apply("a", Normalizer::Place::Inside), "a");
     EXPECT_EQ(normalizer.apply("", Normalizer::Place::TextStart), "");
-    EXPECT_TRUE(normalizer.replaces(" "));
-    EXPECT_FALSE(normalizer.replaces("_"));
+}
+
+TEST(Normalize, CompatibilityFormsReplaceWhatLooksTheSame) {
+    EXPECT_EQ(to_nfkc("\xEF\xAC\x81"), "fi");                // the ligature
+    EXPECT_EQ(to_nfkc("\xEF\xBC\xA1\xCC\x8A"), "\xC3\x85");  // fullwidth A and a ring
+    EXPECT_EQ(to_nfkd("\xC3\x85"), "A\xCC\x8A");
+    EXPECT_EQ(to_nfkd("\xE2\x85\xA7"), "VIII");
+    EXPECT_EQ(to_nfkc("a\xC2\xA0\xFF"), "a \xFF");
+}
+
+TEST(Normalizer, BertTakesControlsAndAccentsAndSetsChineseApart) {
+    Normalizer bert;
+    add_bert_normalizer({}, bert);
+    EXPECT_EQ(bert.apply("\xC3\x89t\x01\xC3\xA9\t\xE4\xB8\xAD!", Normalizer::Place::TextStart),
+              "ete  \xE4\xB8\xAD !");
+}
+
+TEST(Normalizer, StripTakesWhiteSpaceAtTheSidesThatItSays) {
+    const auto stripped = [](bool left, bool right) {
+        Normalizer normalizer;
+        normalizer.add({.kind = Normalizer::Kind::Strip, .left = left, .right = right});
+        return normalizer.apply(" \xC2\xA0 a b\n", Normalizer::Place::TextStart);
+    };
+    EXPECT_EQ(stripped(true, true), "a b");
+    EXPECT_EQ(stripped(true, false), "a b\n");
+    EXPECT_EQ(stripped(false, true), " \xC2\xA0 a b");
 }
 
 }  // namespace

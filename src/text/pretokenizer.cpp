@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include "base/utf8.h"
+#include "text/byte_alphabet.h"
 #include "text/scan.h"
 
 // Every tokenizer publishes its cut as a regular expression, an ordered choice that is tried where
@@ -369,6 +371,31 @@ size_t word_run(Splitter splitter, const ClassedText& text, size_t at) {
     return at;
 }
 
+// \w+|[^\w\s]+
+size_t words_end(const ClassedText& text, size_t at, Char first) {
+    const bool word = is_word_character(first);
+    if (!word && first.is(kSpace)) {
+        return at;
+    }
+    size_t end = at;
+    while (end < text.size()) {
+        const Char next = text.at(end);
+        if (is_word_character(next) != word || (!word && next.is(kSpace))) {
+            break;
+        }
+        end += next.bytes;
+    }
+    return end;
+}
+
+size_t line_run_end(const ClassedText& text, size_t at) {
+    const bool newline = text.byte(at) == '\n';
+    while (at < text.size() && (text.byte(at) == '\n') == newline) {
+        ++at;
+    }
+    return at;
+}
+
 // The end of the match that begins at `at`, or `at` if none does.
 size_t match_end(Splitter splitter, const ClassedText& text, size_t at) {
     const Char first = text.at(at);
@@ -385,6 +412,14 @@ size_t match_end(Splitter splitter, const ClassedText& text, size_t at) {
             return digits_end(text, at, 1);
         case Splitter::DigitTriples:
             return digits_end(text, at, 3);
+        case Splitter::Spaces:
+            return first.is(kSpace) ? at + first.bytes : at;
+        case Splitter::ReferencePunctuation:
+            return is_in(CharSet::ReferencePunctuation, first.code_point) ? at + first.bytes : at;
+        case Splitter::Words:
+            return words_end(text, at, first);
+        case Splitter::LineRuns:
+            return line_run_end(text, at);
         case Splitter::AsciiDigitTriples:
             for (size_t digit = at; digit < at + 3; ++digit) {
                 if (digit >= text.size() || text.byte(digit) < '0' || text.byte(digit) > '9') {
@@ -404,89 +439,262 @@ size_t match_end(Splitter splitter, const ClassedText& text, size_t at) {
     }
 }
 
-// Matches and what stands between them become pieces. A failed match of TrailingSpace skips its
-// run, and MetaspaceWords cuts before its sign.
-void cut_out(Splitter splitter, const ClassedText& text, std::vector<uint32_t>& ends,
-             uint32_t offset) {
-    constexpr char32_t kMetaspace = 0x2581;
-    size_t piece_begin = 0;
-    const auto close = [&](size_t end) {
-        if (end > piece_begin) {
-            ends.push_back(offset + static_cast<uint32_t>(end));
-            piece_begin = end;
+// Collects pieces under one of the behaviours, from matches and what stands between them, in order.
+class PieceSink {
+  public:
+    PieceSink(const CutStep& step, uint32_t offset, std::vector<Piece>& out)
+        : behavior_(step.behavior),
+          inverted_(step.inverted),
+          offset_(offset),
+          out_(out),
+          first_(out.size()) {}
+
+    void add(size_t begin, size_t end, bool matched) {
+        if (begin == end) {
+            return;
         }
-    };
-    for (size_t at = 0; at < text.size();) {
-        if (splitter == Splitter::MetaspaceWords) {
-            const Char next = text.at(at);
-            if (next.code_point == kMetaspace) {
-                close(at);
-            }
-            at += next.bytes;
-            continue;
+        const bool is_match = matched != inverted_;
+        const bool has_previous = out_.size() > first_;
+        bool join = false;
+        switch (behavior_) {
+            case SplitBehavior::Isolated:
+                break;
+            case SplitBehavior::Removed:
+                if (is_match) {
+                    return;
+                }
+                break;
+            case SplitBehavior::MergedWithPrevious:
+                join = is_match && !previous_is_match_;
+                break;
+            case SplitBehavior::MergedWithNext:
+                join = !is_match && previous_is_match_;
+                break;
+            case SplitBehavior::Contiguous:
+                join = is_match == previous_is_match_;
+                break;
         }
-        const size_t end = match_end(splitter, text, at);
-        if (end > at) {
-            close(at);
-            close(end);
-            at = end;
-        } else if (splitter == Splitter::TrailingSpace) {
-            at = std::max(text.run(at, kSpace), at + text.at(at).bytes);
+        previous_is_match_ = is_match;
+        if (join && has_previous) {
+            out_.back().end = offset_ + static_cast<uint32_t>(end);
         } else {
-            at += text.at(at).bytes;
+            out_.push_back(
+                {offset_ + static_cast<uint32_t>(begin), offset_ + static_cast<uint32_t>(end)});
         }
     }
-    close(text.size());
+
+  private:
+    SplitBehavior behavior_;
+    bool inverted_;
+    bool previous_is_match_ = false;
+    uint32_t offset_;
+    std::vector<Piece>& out_;
+    size_t first_;
+};
+
+// Calls found(begin, end) for each match, in order; a scanner for one character after the other.
+template <typename Found>
+void find_by_scanner(Splitter splitter, const ClassedText& text, const Found& found) {
+    for (size_t at = 0; at < text.size();) {
+        const Char first = text.at(at);
+        const size_t end = match_end(splitter, text, at);
+        if (end > at) {
+            found(at, end);
+            at = end;
+        } else if (splitter == Splitter::TrailingSpace) {
+            at = std::max(text.run(at, kSpace), at + first.bytes);  // the whole run failed
+        } else {
+            at += first.bytes;
+        }
+    }
+}
+
+// Digits in groups of three from the right. Each run is counted once, before its first group.
+template <typename Found>
+void find_groups_of_three(bool at_boundary, const ClassedText& text, const Found& found) {
+    const auto is_digit = [at_boundary](const Char& character) {
+        return at_boundary ? is_in(CharSet::DecimalDigits, character.code_point)
+                           : character.is(kNumber);
+    };
+    for (size_t at = 0; at < text.size();) {
+        size_t digits = 0;
+        size_t end = at;
+        for (; end < text.size() && is_digit(text.at(end)); ++digits) {
+            end += text.at(end).bytes;
+        }
+        if (digits == 0 || (at_boundary && end < text.size() && is_word_character(text.at(end)))) {
+            at = digits == 0 ? at + text.at(at).bytes : end;
+            continue;
+        }
+        for (size_t group = (digits - 1) % 3 + 1; at < end; group = 3) {
+            const size_t begin = at;
+            for (; group > 0; --group) {
+                at += text.at(at).bytes;
+            }
+            found(begin, at);
+        }
+    }
+}
+
+template <typename Found>
+void find_literal(std::string_view literal, std::string_view text, const Found& found) {
+    for (size_t at = text.find(literal); at != std::string_view::npos && !literal.empty();
+         at = text.find(literal, at + literal.size())) {
+        found(at, at + literal.size());
+    }
+}
+
+// How often a character may be looked at, over a whole text.
+constexpr uint64_t kStepsPerByteMax = 64;
+
+template <typename Found>
+Result<void> find_pattern(const Pattern& pattern, std::string_view text, const Found& found) {
+    const uint64_t steps_max = kStepsPerByteMax * (text.size() + 64);
+    uint64_t steps = 0;
+    for (size_t at = 0; at < text.size();) {
+        if (const auto end = pattern.match_at(text, at, steps)) {
+            found(at, *end);
+            at = *end;
+        } else {
+            at += utf8::decode(text, at).bytes;
+        }
+        if (steps > steps_max) {
+            return fail(ErrorCode::TooLarge,
+                        "the tokenizer's pattern takes too many steps on this text");
+        }
+    }
+    return {};
 }
 
 // Template: the scanner is inlined into the loop.
 template <typename Scanner>
-void cut_whole(const Scanner& scanner, const ClassedText& text, std::vector<uint32_t>& ends,
+void cut_whole(const Scanner& scanner, const ClassedText& text, std::vector<Piece>& pieces,
                uint32_t offset) {
     for (size_t at = 0; at < text.size();) {
-        at = scanner(text, at);
-        ends.push_back(offset + static_cast<uint32_t>(at));
+        const size_t end = scanner(text, at);
+        pieces.push_back({offset + static_cast<uint32_t>(at), offset + static_cast<uint32_t>(end)});
+        at = end;
     }
 }
 
-void cut(Splitter splitter, std::string_view piece, std::vector<uint32_t>& ends, uint32_t offset) {
+// Nothing is left between the matches, and each is a piece.
+bool keeps_whole_matches(const CutStep& step) {
+    return (step.behavior == SplitBehavior::Isolated) ||
+           (step.behavior == SplitBehavior::Removed && step.inverted);
+}
+
+Result<void> cut(const CutStep& step, std::string_view piece, uint32_t offset,
+                 std::vector<Piece>& pieces) {
     const ClassedText text(piece);
-    if (splitter == Splitter::Cl100k) {  // by far the most used
-        cut_whole([](const ClassedText& t, size_t at) { return cl100k_end<kLetter, 3>(t, at); },
-                  text, ends, offset);
-    } else if (const WholeScanner scanner = whole_scanner(splitter)) {
-        cut_whole(scanner, text, ends, offset);
-    } else {
-        cut_out(splitter, text, ends, offset);
+    const WholeScanner scanner = whole_scanner(step.splitter);
+    if (scanner != nullptr && keeps_whole_matches(step)) {
+        if (step.splitter == Splitter::Cl100k) {  // by far the most used
+            cut_whole([](const ClassedText& t, size_t at) { return cl100k_end<kLetter, 3>(t, at); },
+                      text, pieces, offset);
+        } else {
+            cut_whole(scanner, text, pieces, offset);
+        }
+        return {};
     }
+    PieceSink sink(step, offset, pieces);
+    size_t done = 0;
+    const auto found = [&](size_t begin, size_t end) {
+        sink.add(done, begin, false);
+        sink.add(begin, end, true);
+        done = end;
+    };
+    if (scanner != nullptr) {
+        for (size_t at = 0; at < text.size(); at = done) {
+            found(at, scanner(text, at));
+        }
+    } else if (step.splitter == Splitter::Literal) {
+        find_literal(step.literal, piece, found);
+    } else if (step.splitter == Splitter::Pattern) {
+        WEIR_TRY(find_pattern(*step.pattern, piece, found));
+    } else if (step.splitter == Splitter::GroupsOfThree ||
+               step.splitter == Splitter::GroupsOfThreeAtBoundary) {
+        find_groups_of_three(step.splitter == Splitter::GroupsOfThreeAtBoundary, text, found);
+    } else {
+        find_by_scanner(step.splitter, text, found);
+    }
+    sink.add(done, piece.size(), false);
+    return {};
+}
+
+// Spelled characters were made from bytes, so each can be read.
+void change_alphabet(AlphabetStep step, PreTokenized& out) {
+    std::string changed;
+    for (Piece& piece : out.pieces) {
+        const std::string_view text = out.text.substr(piece.begin, piece.end - piece.begin);
+        const auto begin = static_cast<uint32_t>(changed.size());
+        if (step.direction == AlphabetStep::Direction::Read) {
+            changed += bytes_of_byte_level(text).value_or(std::string(text));
+        } else {
+            for (const char byte : text) {
+                changed += byte_level_of(static_cast<uint8_t>(byte));
+            }
+        }
+        piece = {begin, static_cast<uint32_t>(changed.size())};
+    }
+    std::swap(out.changed, changed);
+    out.text = out.changed;
+}
+
+void write_signs(const SignStep& step, bool at_start, PreTokenized& out) {
+    std::string changed;
+    changed.reserve(out.text.size() + out.pieces.size() * step.sign.size());
+    for (Piece& piece : out.pieces) {
+        const std::string_view text = out.text.substr(piece.begin, piece.end - piece.begin);
+        const bool is_first = at_start && piece.begin == 0;
+        const auto begin = static_cast<uint32_t>(changed.size());
+        const bool has_sign = text.starts_with(' ') || text.starts_with(step.sign);
+        if (!has_sign && (step.before == SignStep::Before::EveryPiece ||
+                          (step.before == SignStep::Before::FirstPiece && is_first))) {
+            changed += step.sign;
+        }
+        for (size_t at = 0;;) {
+            const size_t space = text.find(' ', at);
+            changed += text.substr(at, space - at);
+            if (space == std::string_view::npos) {
+                break;
+            }
+            changed += step.sign;
+            at = space + 1;
+        }
+        piece = {begin, static_cast<uint32_t>(changed.size())};
+    }
+    std::swap(out.changed, changed);
+    out.text = out.changed;
 }
 
 }  // namespace
 
-void PreTokenizer::split(std::string_view text, std::vector<uint32_t>& ends) const {
+Result<void> PreTokenizer::split(std::string_view text, bool at_start, PreTokenized& out) const {
+    out.text = text;
+    out.pieces.clear();
     if (text.empty()) {
-        return;
+        return {};
     }
-    if (splitters_.empty()) {
-        ends.push_back(static_cast<uint32_t>(text.size()));
-        return;
-    }
-    if (splitters_.size() == 1) {
-        cut(splitters_.front(), text, ends, 0);
-        return;
-    }
-    std::vector<uint32_t> before{static_cast<uint32_t>(text.size())};
-    std::vector<uint32_t> after;
-    for (const Splitter splitter : splitters_) {
-        after.clear();
-        uint32_t begin = 0;
-        for (const uint32_t end : before) {
-            cut(splitter, text.substr(begin, end - begin), after, begin);
-            begin = end;
+    out.pieces.push_back({0, static_cast<uint32_t>(text.size())});
+    std::vector<Piece> before;
+    for (const Step& step : steps_) {
+        if (const auto* sign = std::get_if<SignStep>(&step)) {
+            write_signs(*sign, at_start, out);
+            continue;
         }
-        std::swap(before, after);
+        if (const auto* alphabet = std::get_if<AlphabetStep>(&step)) {
+            change_alphabet(*alphabet, out);
+            continue;
+        }
+        const CutStep& cut_step = std::get<CutStep>(step);
+        std::swap(before, out.pieces);
+        out.pieces.clear();
+        for (const Piece& piece : before) {
+            WEIR_TRY(cut(cut_step, out.text.substr(piece.begin, piece.end - piece.begin),
+                         piece.begin, out.pieces));
+        }
     }
-    ends.insert(ends.end(), before.begin(), before.end());
+    return {};
 }
 
 }  // namespace weir::text

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
+#include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
+#include "text/pattern.h"
 
 namespace weir::text {
 
@@ -34,32 +37,89 @@ enum class Splitter : uint8_t {
     DigitTriples,          // \p{N}{1,3}
     AsciiDigitTriples,     // [0-9][0-9][0-9]
     PunctuationRuns,       // [\p{P}\$\+<=>\^~\|`]+
-    MetaspaceWords,        // before every ▁
+
+    // Steps of tokenizer.json that are no patterns there.
+    Literal,                  // the text of the step, wherever it stands
+    Pattern,                  // the pattern of the step
+    Spaces,                   // \s, each alone
+    Words,                    // \w+|[^\w\s]+
+    ReferencePunctuation,     // each alone
+    GroupsOfThree,            // \p{N}{1,3} counted from the end of their run
+    GroupsOfThreeAtBoundary,  // the same with \d, where no word character follows the run
+    LineRuns,                 // [^\n]+|[\n]+
+};
+
+// What becomes of the matches (where inverted: of what stands between them).
+enum class SplitBehavior : uint8_t {
+    Isolated,
+    Removed,
+    MergedWithPrevious,
+    MergedWithNext,
+    Contiguous,  // with their neighbours of the same kind
+};
+
+struct Piece {
+    uint32_t begin;
+    uint32_t end;
+    friend bool operator==(const Piece&, const Piece&) = default;
+};
+
+// Cuts every piece that the step before it left.
+struct CutStep {
+    Splitter splitter;
+    SplitBehavior behavior = SplitBehavior::Isolated;
+    bool inverted = false;
+    std::string literal = {};
+    std::shared_ptr<const Pattern> pattern = {};
+};
+
+// Writes every space of a piece as `sign` and puts one before a piece that has none there.
+struct SignStep {
+    enum class Before : uint8_t { Never, FirstPiece, EveryPiece };
+    std::string sign;
+    Before before = Before::Never;
+};
+
+// Spells every byte as the character that GPT-2's alphabet has for it, or reads such a text back.
+struct AlphabetStep {
+    enum class Direction : uint8_t { Spell, Read };
+    Direction direction;
+};
+
+// A text in pieces; `text` is the one that was given, or lies in here.
+struct PreTokenized {
+    std::string_view text;
+    std::vector<Piece> pieces;
+    std::string changed;
 };
 
 // Cuts text into the pieces that merges never cross, by hand-written scanners: every character is
-// looked at a bounded number of times, whatever the text. Bytes that are no UTF-8 count as
-// characters that are neither letter, number nor space.
+// looked at a bounded number of times, whatever the text. Patterns that have no scanner run as
+// automata. Bytes that are no UTF-8 count as characters that are neither letter, number nor space.
 //
 // Threads: immutable.
 class PreTokenizer {
   public:
-    // No splitters: the text is one piece.
+    using Step = std::variant<CutStep, SignStep, AlphabetStep>;
+
+    // No steps: the text is one piece.
     PreTokenizer() = default;
-    // Each splitter cuts the pieces that the one before it left.
-    explicit PreTokenizer(std::vector<Splitter> splitters) : splitters_(std::move(splitters)) {}
+    explicit PreTokenizer(std::vector<Step> steps) : steps_(std::move(steps)) {}
 
     // For `tokenizer.ggml.pre`. Errors: Unsupported, with the name.
     static Result<PreTokenizer> of_gguf_name(std::string_view name);
     // For the pattern of a Split in tokenizer.json. Errors: Unsupported, with the pattern.
-    static Result<Splitter> of_pattern(std::string_view pattern);
+    static Result<CutStep> of_pattern(std::string_view pattern);
 
-    // Appends the end of every piece, in order; the last one is text.size(). An empty text has no
-    // pieces. `text` is shorter than 4 GiB.
-    void split(std::string_view text, std::vector<uint32_t>& ends) const;
+    bool empty() const { return steps_.empty(); }
+
+    // The pieces in order; none is empty. `at_start`: the text is the beginning of a whole one.
+    // `text` is shorter than 4 GiB. Errors: TooLarge where a pattern would look at the characters
+    // of this text again and again.
+    Result<void> split(std::string_view text, bool at_start, PreTokenized& out) const;
 
   private:
-    std::vector<Splitter> splitters_;
+    std::vector<Step> steps_;
 };
 
 }  // namespace weir::text

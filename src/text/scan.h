@@ -8,7 +8,8 @@
 
 namespace weir::text {
 
-// A text as the scanners see it: characters with their classes. Internal to the pre-tokenizer.
+// A text as the scanners see it: characters with their classes. Internal to the
+// pre-tokenizer and to the search for added tokens.
 class ClassedText {
   public:
     explicit ClassedText(std::string_view text) : text_(text), table_(CharTable::get()) {}
@@ -71,5 +72,10 @@ class ClassedText {
     std::string_view text_;
     const CharTable& table_;
 };
+
+// \w
+inline bool is_word_character(const ClassedText::Char& character) {
+    return character.is(kLetter | kMark) || is_in(CharSet::WordExtras, character.code_point);
+}
 
 }  // namespace weir::text

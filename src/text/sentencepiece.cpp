@@ -1,4 +1,5 @@
-// Tokenizer::from_sentencepiece: tokenizer.model, a protocol buffer (sentencepiece_model.proto).
+// Tokenizer::from_sentencepiece: tokenizer.model of the kinds BPE and Unigram, a protocol buffer
+// (sentencepiece_model.proto).
 
 #include <cstring>
 #include <limits>
@@ -223,10 +224,10 @@ Result<Tokenizer> Tokenizer::from_sentencepiece(std::span<const std::byte> model
         }
     };
     WEIR_TRY(read_message(model, read_field));
-    if (model_type != kModelTypeBpe) {
-        return unsupported("tokenizer.model is of the kind {}; only BPE is known",
-                           model_type == kModelTypeUnigram ? "Unigram" : "word or char");
+    if (model_type != kModelTypeBpe && model_type != kModelTypeUnigram) {
+        return unsupported("tokenizer.model is of the kind word or char");
     }
+    spec.model = model_type == kModelTypeBpe ? "llama" : "t5";
     if (config_json.empty()) {
         return from_spec(spec);
     }

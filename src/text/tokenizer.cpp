@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/parallel_encode.h"
 #include "text/tokenizer_parts.h"
 
 namespace weir::text {
@@ -39,15 +40,15 @@ struct Tokenizer::Impl {
     struct Run {
         TrustedRanges trusted;
         std::vector<TokenId> ids;
-        BpeScratch scratch;
-        std::vector<uint32_t> ends;
+        EncodeScratch scratch;
+        PreTokenized pieces;
+        unsigned threads_max = 1;
     };
 
     Result<void> encode_text(std::string_view text, Run& run) const;
     Result<void> encode_stretch(std::string_view text, Normalizer::Place place,
                                 TrustedRanges trusted, Run& run) const;
     Result<void> encode_normalized(std::string_view text, Normalizer::Place place, Run& run) const;
-    Result<void> encode_pieces(std::string_view text, Run& run) const;
     std::vector<TrustedRange> trusted_after_normalizing(std::string_view before,
                                                         Normalizer::Place place,
                                                         TrustedRanges trusted,
@@ -75,10 +76,12 @@ Result<void> Tokenizer::Impl::encode_text(std::string_view text, Run& run) const
     size_t begin = 0;
     size_t range = 0;
     for (const AddedTokens::Match& match : matches) {
-        WEIR_TRY(encode_stretch(text.substr(begin, match.begin - begin), place_of(begin),
-                                clip(run.trusted, begin, match.begin, range), run));
+        if (match.begin > begin) {
+            WEIR_TRY(encode_stretch(text.substr(begin, match.begin - begin), place_of(begin),
+                                    clip(run.trusted, begin, match.begin, range), run));
+        }
         run.ids.push_back(match.id);
-        begin = match.end;
+        begin = std::max(begin, match.end);
     }
     return encode_stretch(text.substr(begin), place_of(begin),
                           clip(run.trusted, begin, text.size(), range), run);
@@ -102,10 +105,12 @@ Result<void> Tokenizer::Impl::encode_stretch(std::string_view text, Normalizer::
     parts.added_normalized.search(normal, ranges, matches);
     size_t begin = 0;
     for (const AddedTokens::Match& match : matches) {
-        WEIR_TRY(encode_normalized(std::string_view(normal).substr(begin, match.begin - begin),
-                                   begin == 0 ? place : Normalizer::Place::StretchStart, run));
+        if (match.begin > begin) {
+            WEIR_TRY(encode_normalized(std::string_view(normal).substr(begin, match.begin - begin),
+                                       begin == 0 ? place : Normalizer::Place::StretchStart, run));
+        }
         run.ids.push_back(match.id);
-        begin = match.end;
+        begin = std::max(begin, match.end);
     }
     return encode_normalized(std::string_view(normal).substr(begin),
                              begin == 0 ? place : Normalizer::Place::StretchStart, run);
@@ -147,27 +152,16 @@ std::vector<TrustedRange> Tokenizer::Impl::trusted_after_normalizing(std::string
 
 Result<void> Tokenizer::Impl::encode_normalized(std::string_view text, Normalizer::Place place,
                                                 Run& run) const {
-    if (text.empty()) {
-        return {};
-    }
-    if (parts.piece_normalizer.empty()) {
-        return encode_pieces(text, run);
-    }
-    return encode_pieces(parts.piece_normalizer.apply(text, place), run);
-}
-
-Result<void> Tokenizer::Impl::encode_pieces(std::string_view text, Run& run) const {
     if (text.size() > kTextBytesMax) {
         return fail(ErrorCode::TooLarge, "the normalised text has {} bytes", text.size());
     }
-    run.ends.clear();
-    parts.pre_tokenizer.split(text, run.ends);
-    size_t begin = 0;
-    for (const uint32_t end : run.ends) {
-        WEIR_TRY(parts.bpe->encode(text.substr(begin, end - begin), run.ids, run.scratch));
-        begin = end;
+    const bool at_start = place == Normalizer::Place::TextStart;
+    WEIR_TRY(parts.pre_tokenizer.split(text, at_start, run.pieces));
+    if (run.threads_max > 1 && text.size() >= kParallelBytesMin) {
+        return encode_in_parallel(*parts.model, run.pieces.text, run.pieces.pieces, run.threads_max,
+                                  run.ids);
     }
-    return {};
+    return parts.model->encode(run.pieces.text, run.pieces.pieces, run.ids, run.scratch);
 }
 
 Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text,
@@ -201,6 +195,7 @@ Result<std::vector<TokenId>> Tokenizer::encode_segments(std::span<const Segment>
 
     Impl::Run run;
     run.trusted = trusted;
+    run.threads_max = options.threads_max;
     run.ids.reserve(text.size() / 4 + 8);
     if (options.add_special) {
         run.ids = impl_->parts.prefix;
@@ -217,17 +212,16 @@ Result<std::string> Tokenizer::decode(std::span<const TokenId> ids,
                                       const DecodeOptions& options) const {
     const Parts& parts = impl_->parts;
     std::string text;
+    bool begins = !options.continues;
     for (const TokenId id : ids) {
         if (id >= parts.tokens.size()) {
             return invalid_argument("ids", "token {} is not in the vocabulary of {}", id,
                                     parts.tokens.size());
         }
         if (!options.skip_special || !parts.tokens[id].control) {
-            text += parts.tokens[id].bytes;
+            text += begins ? opening_bytes(id) : decoded_bytes(id);
+            begins = false;
         }
-    }
-    if (!options.continues && parts.leading_spaces > 0 && text.starts_with(' ')) {
-        text.erase(0, 1);
     }
     return text;
 }
@@ -238,6 +232,23 @@ size_t Tokenizer::vocab_size() const {
 
 std::string_view Tokenizer::token_bytes(TokenId id) const {
     return id < vocab_size() ? std::string_view(impl_->parts.tokens[id].bytes) : std::string_view();
+}
+
+std::string_view Tokenizer::decoded_bytes(TokenId id) const {
+    const auto& others = impl_->parts.control_bytes;
+    const auto other = others.empty() ? others.end() : others.find(id);
+    return other == others.end() ? token_bytes(id) : std::string_view(other->second);
+}
+
+std::string_view Tokenizer::opening_bytes(TokenId id) const {
+    const auto& openings = impl_->parts.openings;
+    const auto opening = openings.find(id);
+    if (opening != openings.end()) {
+        return opening->second;
+    }
+    std::string_view bytes = decoded_bytes(id);
+    bytes.remove_prefix(impl_->parts.leading_spaces > 0 && bytes.starts_with(' ') ? 1 : 0);
+    return bytes;
 }
 
 bool Tokenizer::is_control(TokenId id) const {
@@ -251,8 +262,7 @@ std::optional<TokenId> Tokenizer::find_token(std::string_view text) const {
             return id;
         }
     }
-    const uint32_t id = parts.bpe->find(text);
-    return id < parts.tokens.size() ? std::optional(id) : std::nullopt;
+    return parts.model->find(text);
 }
 
 std::optional<TokenId> Tokenizer::bos() const {

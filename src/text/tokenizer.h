@@ -24,6 +24,9 @@ struct Segment {
 struct EncodeOptions {
     bool parse_special = false;  // added tokens that stand in the text are taken as tokens
     bool add_special = false;    // what the tokenizer puts around a text (BOS, EOS, [CLS] …)
+    // Threads that may work on a text of more than 1 MB, the caller's included; the ids are the
+    // same with any number.
+    unsigned threads_max = 4;
 };
 
 struct DecodeOptions {
@@ -51,7 +54,7 @@ class Tokenizer {
     // tokenizer.json of Hugging Face tokenizers; `config_json` is tokenizer_config.json, or empty.
     static Result<Tokenizer> from_tokenizer_json(std::string_view json,
                                                  std::string_view config_json = {});
-    // SentencePiece's tokenizer.model (a ModelProto of the kind BPE), likewise.
+    // SentencePiece's tokenizer.model (a ModelProto of the kinds BPE and Unigram), likewise.
     static Result<Tokenizer> from_sentencepiece(std::span<const std::byte> model,
                                                 std::string_view config_json = {});
 
@@ -81,6 +84,10 @@ class Tokenizer {
     // The bytes that a token adds in the middle of a text; for a control token its name ("</s>").
     // Empty for an id outside the vocabulary. Valid as long as the Tokenizer.
     std::string_view token_bytes(TokenId id) const;
+    // The same, but where a control token is written apart ("x [SEP]") with what keeps it apart.
+    std::string_view decoded_bytes(TokenId id) const;
+    // What the token adds as the first one of a text; leading_spaces_dropped() is applied.
+    std::string_view opening_bytes(TokenId id) const;
 
     // Control tokens steer (BOS, end of turn, padding) and are no part of what a model says.
     bool is_control(TokenId id) const;

@@ -1,36 +1,79 @@
 #pragma once
 
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
 
 #include "base/result.h"
 #include "json/fields.h"
+#include "text/token_decoder.h"
 #include "text/tokenizer_parts.h"
 
 // The parts of tokenizer.json (Hugging Face tokenizers) that stand on their own. Internal to
 // Tokenizer::from_tokenizer_json. Everything that is not known is refused by its name: a step left
-// out would give other tokens without anybody noticing.
+// out would give other tokens without anybody noticing. `truncation` and `padding` are not read:
+// they are what some caller once asked for, not what the model needs.
 namespace weir::text {
+
+// ---- Steps ----
+
+// Sequences of sequences are legal; nobody nests them deeply.
+inline constexpr int kStepNestingMax = 4;
+
+std::unexpected<Error> unknown_step(std::string_view kind, std::string_view type);
+
+// The literal of {"String": "…"}; nothing for {"Regex": "…"}, whose text goes to `regex`.
+Result<std::optional<std::string>> read_pattern_field(json::Fields& fields, std::string& regex);
+
+// Calls read(member) for each value of the array `name`.
+template <typename Read>
+Result<void> read_each_step(json::Fields& fields, std::string_view name, const Read& read) {
+    WEIR_TRY_ASSIGN(const json::Array* values, fields.require_array(name));
+    for (const json::Value& value : *values) {
+        WEIR_TRY(read(value));
+    }
+    return {};
+}
 
 // `value` may be nullptr (absent or null). Errors: Unsupported, DataCorrupt.
 Result<void> read_normalizer(const json::Value* value, Normalizer& out);
 
 struct PreTokenizerSteps {
-    std::vector<Splitter> splitters;
-    Normalizer normalizer;
+    std::vector<PreTokenizer::Step> steps;
     bool byte_level = false;
 };
-// `normalizer` is what runs before; a Split that can then find nothing is left out.
-Result<void> read_pre_tokenizer(const json::Value* value, const Normalizer& normalizer,
-                                PreTokenizerSteps& out);
+Result<void> read_pre_tokenizer(const json::Value* value, PreTokenizerSteps& out);
 
 Result<void> read_post_processor(const json::Value* value, Tokenizer::Parts& parts);
 
-struct DecoderSteps {
-    bool byte_level = false;
-    bool metaspace = false;      // ▁ is a space
-    bool byte_fallback = false;  // <0x41> is a byte
-    size_t leading_spaces = 0;
+// ---- Models ----
+
+// The entry of a vocabulary; texts are borrowed from the file.
+struct VocabularyEntry {
+    std::string_view text;
+    TokenId id;
+    double score = 0;
 };
-Result<void> read_decoder(const json::Value* value, DecoderSteps& out);
+
+// What a model's reader needs to know of the rest of the file.
+struct ModelContext {
+    bool byte_level = false;
+    std::unordered_set<TokenId> guarded;  // added tokens that must not come out of the model
+};
+
+struct JsonModel {
+    std::unique_ptr<const TokenModel> model;
+    std::vector<VocabularyEntry> vocabulary;
+    std::optional<TokenId> unknown;
+};
+
+// `model` is the member of that name. Errors: Unsupported for a model that is not known by its
+// type, DataCorrupt.
+Result<JsonModel> read_model(json::Fields& model, const ModelContext& context);
 
 }  // namespace weir::text

@@ -93,6 +93,12 @@ TEST(TokenizerJson, AddedTokensObeyTheirFlags) {
     EXPECT_THAT(*tokenizer.encode("a  </s>  b", kParse), ElementsAre(2, 1, 3));  // strips
     EXPECT_THAT(*tokenizer.encode("a<s> b<tool>", kParse), ElementsAre(2, 0, 5, 3, 8));
     EXPECT_THAT(*tokenizer.encode("abba abbab", kParse), ElementsAre(9, 5, 6, 3, 6));
+    // A joiner is a part of words, a fraction is none.
+    std::string json = replaced(std::string(kByteLevel), R"("Ġa": 7)",
+                                R"("Ġa": 7, "Â": 10, "½": 11, "â": 12, "Ģ": 13, "į": 14)");
+    const Tokenizer signs = load(json);
+    EXPECT_THAT(*signs.encode("abba\xC2\xBD"), ElementsAre(9, 10, 11));
+    EXPECT_THAT(*signs.encode("abba\xE2\x80\x8D"), ElementsAre(6, 3, 2, 12, 13, 14));
 }
 
 TEST(TokenizerJson, TK7_MarkupIsFoundOnlyInTrustedTextSpecialOrNot) {
@@ -158,17 +164,18 @@ TEST(TokenizerJson, TheConfigNamesTheSpecialTokens) {
 
 TEST(TokenizerJson, WhatIsNotKnownIsRefusedByName) {
     const std::pair<std::string_view, std::string_view> rows[] = {
-        {R"("normalizer": null)", R"("normalizer": {"type": "Nmt"})"},
-        {R"("type": "BPE")", R"("type": "WordLevel")"},
+        {R"("normalizer": null)", R"("normalizer": {"type": "Nmt2"})"},
+        {R"("type": "BPE")", R"("type": "WordLattice")"},
         {R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})",
          R"({"type": "UnicodeScripts"})"},
         {R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})",
-         R"({"type": "Split", "pattern": {"Regex": "my+pattern"}, "behavior": "Isolated",
+         R"({"type": "Split", "pattern": {"Regex": "(?<=my)pattern"}, "behavior": "Isolated",
              "invert": false})"},
         {R"("decoder": {"type": "ByteLevel"})", R"("decoder": {"type": "CTC"})"},
         {R"("dropout": null)", R"("dropout": 0.1)"},
     };
-    const char* names[] = {"Nmt", "WordLevel", "UnicodeScripts", "my+pattern", "CTC", "random"};
+    const char* names[] = {"Nmt2",           "WordLattice", "UnicodeScripts",
+                           "(?<=my)pattern", "CTC",         "random"};
     for (size_t i = 0; i < std::size(rows); ++i) {
         const Error error =
             error_of(replaced(std::string(kByteLevel), rows[i].first, rows[i].second));
@@ -184,6 +191,8 @@ TEST(TokenizerJson, WhatContradictsItselfIsRefused) {
         {R"("a b")", R"("b c")"},          // no such result
         {R"("c": 4)", R"("c": 3)"},        // an id twice
         {R"("c": 4)", R"("c": -4)"},       //
+        {R"("id": 9,)", R"("id": 8,)"},    // two added tokens
+        {R"("id": 9,)", R"("id": 7,)"},    // not what the vocabulary calls it
         {R"("c": 4)", R"("c": 3000000)"},  // far above the number of tokens
         {R"("ids": [0])", R"("ids": [77])"},
         {R"("merges")", R"("verges")"},
@@ -195,6 +204,114 @@ TEST(TokenizerJson, WhatContradictsItselfIsRefused) {
     EXPECT_EQ(error_of("{").code, ErrorCode::DataCorrupt);
     EXPECT_EQ(error_of("[]").code, ErrorCode::DataCorrupt);
     EXPECT_EQ(error_of("{}").code, ErrorCode::DataCorrupt);
+}
+
+// ---- The other models ----
+
+constexpr std::string_view kUnigram = R"({
+  "added_tokens": [{"id": 0, "content": "<unk>", "special": true, "normalized": false}],
+  "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKC"},
+    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}]},
+  "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"},
+    {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}]},
+  "post_processor": null,
+  "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"},
+  "model": {"type": "Unigram", "unk_id": 0,
+    "vocab": [["<unk>", 0], ["▁", -2.5], ["a", -3], ["▁a", -3.5], ["ab", -3.25], ["b", -4]]}
+})";
+
+TEST(TokenizerJson, ReadsUnigramBehindPiecesThatEachGetTheirSign) {
+    const Tokenizer tokenizer = load(kUnigram);
+    // ▁a b is -7.5, ▁ ab -5.75; U+FF41 is an a after NFKC.
+    EXPECT_THAT(*tokenizer.encode("ab   \xEF\xBD\x81 \n"), ElementsAre(1, 4, 3));
+    EXPECT_THAT(*tokenizer.encode("axy"), ElementsAre(3, 0));
+    EXPECT_EQ(tokenizer.unknown(), 0U);
+    const TokenId ids[] = {3, 5, 1, 4};
+    EXPECT_EQ(*tokenizer.decode(ids), "ab ab");
+    EXPECT_EQ(*tokenizer.decode(ids, {.continues = true}), " ab ab");
+}
+
+constexpr std::string_view kWordPiece = R"({
+  "added_tokens": [{"id": 1, "content": "[CLS]", "special": true, "normalized": false},
+                   {"id": 7, "content": "Lonely", "single_word": true, "normalized": true,
+                    "special": false}],
+  "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                 "strip_accents": null, "lowercase": true},
+  "pre_tokenizer": {"type": "BertPreTokenizer"},
+  "post_processor": {"type": "BertProcessing", "sep": ["b", 3], "cls": ["[CLS]", 1]},
+  "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+  "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+    "max_input_chars_per_word": 5,
+    "vocab": {"[UNK]": 0, "[CLS]": 1, "e": 2, "b": 3, "##b": 4, ".": 5, "中": 6}}
+})";
+
+TEST(TokenizerJson, ReadsWordPieceWithBertsNormalizer) {
+    const Tokenizer tokenizer = load(kWordPiece);
+    EXPECT_THAT(*tokenizer.encode("\xC3\x89"
+                                  "B.b\x01中e"),
+                ElementsAre(2, 4, 5, 3, 6, 2));
+    EXPECT_THAT(*tokenizer.encode("bbbbb bbbbbb eX"), ElementsAre(3, 4, 4, 4, 4, 0, 0));
+    EXPECT_THAT(*tokenizer.encode("LONELY lonelyb", {.parse_special = true}), ElementsAre(7, 0));
+    EXPECT_THAT(*tokenizer.encode("b", {.add_special = true}), ElementsAre(1, 3, 3));
+    const TokenId ids[] = {1, 2, 4, 5, 3};
+    EXPECT_EQ(*tokenizer.decode(ids), "[CLS] eb. b");
+    EXPECT_EQ(tokenizer.token_bytes(1), "[CLS]");  // its name, also where it is written apart
+    const TokenId continued[] = {4, 2};
+    EXPECT_EQ(*tokenizer.decode(continued), "##b e");
+}
+
+TEST(TokenizerJson, WhatFollowsTheByteAlphabetSeesTheTextInIt) {
+    std::string json(kByteLevel);
+    json = replaced(json, R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})",
+                    R"({"type": "Sequence", "pretokenizers": [
+        {"type": "ByteLevel", "add_prefix_space": true, "use_regex": false},
+        {"type": "Split", "pattern": {"String": "Ġ"}, "behavior": "Isolated", "invert": false}]})");
+    const Tokenizer tokenizer = load(json);
+    EXPECT_THAT(*tokenizer.encode("ab a"), ElementsAre(5, 6, 5, 2));
+}
+
+TEST(TokenizerJson, WithoutADecoderTokensStandApart) {
+    const Tokenizer tokenizer = load(replaced(
+        std::string(kByteLevel), R"("decoder": {"type": "ByteLevel"})", R"("decoder": null)"));
+    const TokenId ids[] = {6, 4, 7};
+    EXPECT_EQ(*tokenizer.decode(ids), "ab c Ġa");
+}
+
+TEST(TokenizerJson, BrokenModelsOfTheOtherKindsAreRefusedByName) {
+    const auto refusal = [](std::string_view json, std::string_view from, std::string_view to) {
+        return error_of(replaced(std::string(json), from, to)).message;
+    };
+    EXPECT_THAT(refusal(kUnigram, R"("unk_id": 0)", R"("unk_id": 6)"), HasSubstr("unk_id"));
+    EXPECT_THAT(refusal(kUnigram, R"(["a", -3])", R"(["a"])"), HasSubstr("vocab[2]"));
+    EXPECT_THAT(refusal(kUnigram, R"(["a", -3])", R"([5, -3])"), HasSubstr("vocab[2]"));
+    EXPECT_THAT(refusal(kUnigram, R"({"type": "NFKC"})",
+                        R"({"type": "Precompiled", "precompiled_charsmap": "AAAA/w=="})"),
+                HasSubstr("precompiled_charsmap"));
+    EXPECT_THAT(refusal(kUnigram, R"({"type": "NFKC"})",
+                        R"({"type": "Precompiled", "precompiled_charsmap": "*"})"),
+                HasSubstr("base64"));
+    EXPECT_THAT(refusal(kUnigram, R"({"Regex": " {2,}"})", R"({"Regex": "a+b"})"),
+                HasSubstr("a+b"));
+    EXPECT_THAT(refusal(kUnigram, R"("replacement": "▁", "prepend_scheme": "always"})",
+                        R"("replacement": "ab", "prepend_scheme": "always"})"),
+                HasSubstr("replacement"));
+    EXPECT_THAT(refusal(kWordPiece, R"("e": 2)", R"("e": 1)"), HasSubstr("same id 1"));
+    EXPECT_THAT(refusal(kWordPiece, R"("max_input_chars_per_word": 5)",
+                        R"("max_input_chars_per_word": -5)"),
+                HasSubstr("max_input_chars_per_word"));
+    EXPECT_THAT(refusal(kWordPiece, R"({"type": "BertPreTokenizer"})", R"({"type": "ByteLevel"})"),
+                HasSubstr("byte-level"));
+}
+
+TEST(TokenizerJson, StepsThatNestWithoutEndAreRefused) {
+    std::string step = R"({"type": "NFC"})";
+    for (int i = 0; i < 20; ++i) {
+        step = R"({"type": "Sequence", "normalizers": [)" + step + "]}";
+    }
+    EXPECT_THAT(error_of(replaced(std::string(kByteLevel), R"("normalizer": null)",
+                                  R"("normalizer": )" + step))
+                    .message,
+                HasSubstr("Sequence"));
 }
 
 TEST(TokenizerJson, AddedTokensBehindAGapLeaveNothingThatAModelSays) {

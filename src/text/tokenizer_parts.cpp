@@ -9,31 +9,6 @@
 namespace weir::text {
 namespace {
 
-// Printable Latin-1 stands for itself; the other bytes follow from U+0100 on, in order.
-std::array<char32_t, 256> byte_alphabet() {
-    std::array<char32_t, 256> alphabet{};
-    char32_t next = 0x100;
-    for (size_t byte = 0; byte < alphabet.size(); ++byte) {
-        const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) ||
-                               (byte >= 0xAE && byte <= 0xFF);
-        alphabet[byte] = printable ? static_cast<char32_t>(byte) : next++;
-    }
-    return alphabet;
-}
-
-constexpr char32_t kAlphabetEnd = 0x144;
-
-// The inverse, by code point; -1 is no byte.
-std::array<int16_t, kAlphabetEnd> byte_of_character() {
-    std::array<int16_t, kAlphabetEnd> bytes{};
-    bytes.fill(-1);
-    const auto alphabet = byte_alphabet();
-    for (size_t byte = 0; byte < alphabet.size(); ++byte) {
-        bytes[alphabet[byte]] = static_cast<int16_t>(byte);
-    }
-    return bytes;
-}
-
 std::optional<uint8_t> hex_digit(char character) {
     if (character >= '0' && character <= '9') {
         return static_cast<uint8_t>(character - '0');
@@ -73,28 +48,6 @@ constexpr std::string_view kEndNames[] = {
 constexpr uint64_t kSplitBytesMax = uint64_t{1} << 30;
 
 }  // namespace
-
-std::optional<std::string> bytes_of_byte_level(std::string_view token) {
-    static const auto bytes = byte_of_character();
-    std::string out;
-    out.reserve(token.size());
-    for (size_t at = 0; at < token.size();) {
-        const auto first = static_cast<unsigned char>(token[at]);
-        char32_t code_point = first;
-        size_t size = 1;
-        if (first >= 0x80) {
-            const utf8::Decoded next = utf8::decode(token, at);
-            code_point = next.valid ? next.code_point : kAlphabetEnd;
-            size = next.bytes;
-        }
-        if (code_point >= kAlphabetEnd || bytes[code_point] < 0) {
-            return std::nullopt;
-        }
-        out.push_back(static_cast<char>(bytes[code_point]));
-        at += size;
-    }
-    return out;
-}
 
 std::optional<uint8_t> byte_of_name(std::string_view token) {
     if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') {
@@ -148,7 +101,7 @@ Result<void> add_scored_merges(Bpe& bpe, std::span<const std::string_view> texts
         for (size_t at = first_bytes; at < text.size();) {
             const size_t character = utf8::decode(text, at).bytes;
             const auto half = [&](std::string_view part, bool is_character) {
-                const uint32_t known = bpe.find(part);
+                const uint32_t known = bpe.find_symbol(part);
                 return known != TextIndex::kNone || !is_character ? known : bpe.symbol_of(part);
             };
             const uint32_t left = half(text.substr(0, at), at == first_bytes);

@@ -5,12 +5,15 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/byte_alphabet.h"
 #include "text/normalizer.h"
 #include "text/pretokenizer.h"
+#include "text/token_model.h"
 #include "text/tokenizer.h"
 
 namespace weir::text {
@@ -18,7 +21,7 @@ namespace weir::text {
 // What a reader of some file format makes of it; Tokenizer puts the parts to work. Internal.
 struct Tokenizer::Parts {
     struct Token {
-        std::string bytes;  // what it adds to a text; a control token's name
+        std::string bytes;  // what it adds in the middle of a text; a control token's name
         bool control = false;
     };
 
@@ -26,9 +29,8 @@ struct Tokenizer::Parts {
     AddedTokens added;             // searched for in the text as it is
     AddedTokens added_normalized;  // and in the text as normalised
     Normalizer normalizer;
-    Normalizer piece_normalizer;  // what the pre-tokenizer changes before it cuts
     PreTokenizer pre_tokenizer;
-    std::unique_ptr<const Bpe> bpe;
+    std::unique_ptr<const TokenModel> model;
 
     std::vector<TokenId> prefix;  // what add_special puts before a text
     std::vector<TokenId> suffix;  // and behind it
@@ -39,6 +41,10 @@ struct Tokenizer::Parts {
     std::optional<TokenId> padding;
     std::vector<TokenId> end_of_generation;
     size_t leading_spaces = 0;  // of a decoded text, to be dropped
+    // Where the first token of a text adds something else, which keeps its spaces.
+    std::unordered_map<TokenId, std::string> openings;
+    // Where a control token adds more than its name to a text.
+    std::unordered_map<TokenId, std::string> control_bytes;
 };
 
 // Bounds for every reader: far above any tokenizer that exists.
@@ -48,9 +54,6 @@ inline constexpr size_t kMergesMax = size_t{1} << 23;
 
 // ---- What the readers share ----
 
-// GPT-2's byte alphabet: token texts spell each byte as one printable character. Nothing if the
-// text has a character outside of it.
-std::optional<std::string> bytes_of_byte_level(std::string_view token);
 // The byte of "<0x41>": exactly two hexadecimal digits.
 std::optional<uint8_t> byte_of_name(std::string_view token);
 

@@ -1,11 +1,15 @@
 // Tokenizer::from_spec: what GGUF says about a tokenizer.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
 #include "text/tokenizer_parts.h"
+#include "text/unigram.h"
+#include "text/wordpiece.h"
 
 namespace weir::text {
 namespace {
@@ -90,7 +94,10 @@ class SpecReader {
     explicit SpecReader(const VocabSpec& spec) : spec_(spec) {}
 
     Result<Tokenizer::Parts> byte_level();
+    Result<Tokenizer::Parts> character_level();
     Result<Tokenizer::Parts> sentencepiece();
+    Result<Tokenizer::Parts> unigram();
+    Result<Tokenizer::Parts> wordpiece();
 
   private:
     void add_named(size_t id);
@@ -98,6 +105,12 @@ class SpecReader {
     void set_ends(bool bos_by_default);
     Result<void> read_byte_level_tokens(Bpe& bpe);
     Result<void> read_merges(Bpe& bpe);
+    Result<void> read_merge(std::string_view text, size_t rank, bool byte_level, Bpe& bpe);
+    // Sets what the tokens of a SentencePiece vocabulary say; plain(id) is called for those that
+    // text can become, byte(id, value) for the bytes.
+    template <typename Plain, typename Byte>
+    Result<void> read_pieces(const Plain& plain, const Byte& byte);
+    Result<void> add_sentencepiece_normalizer(bool space_prefix_by_default);
 
     const VocabSpec& spec_;
     Tokenizer::Parts parts_;
@@ -164,35 +177,53 @@ Result<void> SpecReader::read_byte_level_tokens(Bpe& bpe) {
     return {};
 }
 
+Result<void> SpecReader::read_merge(std::string_view text, size_t rank, bool byte_level, Bpe& bpe) {
+    const size_t space = text.find(' ', 1);
+    if (space == std::string_view::npos) {
+        return data_corrupt("merge {} is not two tokens", rank);
+    }
+    std::optional<std::string> left(text.substr(0, space));
+    std::optional<std::string> right(text.substr(space + 1));
+    if (byte_level) {
+        left = bytes_of_byte_level(*left);
+        right = bytes_of_byte_level(*right);
+    }
+    if (!left || !right) {
+        return data_corrupt("merge {} is not written in the byte alphabet", rank);
+    }
+    const uint32_t left_id = bpe.find_symbol(*left);
+    const uint32_t right_id = bpe.find_symbol(*right);
+    const uint32_t result = bpe.find_symbol(*left + *right);
+    if (left_id == TextIndex::kNone || right_id == TextIndex::kNone || result == TextIndex::kNone) {
+        return data_corrupt("merge {} names a token that is not in the vocabulary", rank);
+    }
+    bpe.add_merge(left_id, right_id, {static_cast<uint32_t>(rank), result});
+    return {};
+}
+
 Result<void> SpecReader::read_merges(Bpe& bpe) {
+    bpe.reserve_merges(spec_.merges.size());
     for (size_t rank = 0; rank < spec_.merges.size(); ++rank) {
-        const std::string_view text = spec_.merges[rank];
-        const size_t space = text.find(' ', 1);
-        if (space == std::string_view::npos) {
-            return data_corrupt("merge {} is not two tokens", rank);
-        }
-        const auto left = bytes_of_byte_level(text.substr(0, space));
-        const auto right = bytes_of_byte_level(text.substr(space + 1));
-        if (!left || !right) {
-            return data_corrupt("merge {} is not written in the byte alphabet", rank);
-        }
-        const uint32_t left_id = bpe.find(*left);
-        const uint32_t right_id = bpe.find(*right);
-        const uint32_t result = bpe.find(*left + *right);
-        if (left_id == TextIndex::kNone || right_id == TextIndex::kNone ||
-            result == TextIndex::kNone) {
-            return data_corrupt("merge {} names a token that is not in the vocabulary", rank);
-        }
-        bpe.add_merge(left_id, right_id, {static_cast<uint32_t>(rank), result});
+        WEIR_TRY(read_merge(spec_.merges[rank], rank, true, bpe));
     }
     return {};
 }
 
 // llama.cpp's converters leave this out of the file; it follows from the pre-tokenizer's name.
 bool ignores_merges(std::string_view pre) {
-    constexpr std::string_view kNames[] = {"llama-bpe", "llama3",    "llama-v3",
-                                           "falcon3",   "falcon-h1", "pixtral",
-                                           "midm-2.0",  "lfm2",      "tekken"};
+    constexpr std::string_view kNames[] = {"llama-bpe",
+                                           "llama3",
+                                           "llama-v3",
+                                           "falcon3",
+                                           "falcon-h1",
+                                           "pixtral",
+                                           "midm-2.0",
+                                           "lfm2",
+                                           "tekken",
+                                           "youtu",
+                                           "minicpm5",
+                                           "jina-v5-nano",
+                                           "granite-embed-multi-97m"};
     return std::ranges::find(kNames, pre) != std::end(kNames);
 }
 
@@ -200,10 +231,15 @@ Result<Tokenizer::Parts> SpecReader::byte_level() {
     WEIR_TRY_ASSIGN(parts_.pre_tokenizer, PreTokenizer::of_gguf_name(spec_.pre));
     auto bpe = std::make_unique<Bpe>(
         Bpe::Options{.unit = Bpe::Unit::Bytes, .ignore_merges = ignores_merges(spec_.pre)});
+    size_t text_bytes = 0;
+    for (const std::string_view text : spec_.tokens) {
+        text_bytes += text.size();
+    }
+    bpe->reserve(spec_.tokens.size(), text_bytes);
     WEIR_TRY(read_byte_level_tokens(*bpe));
     WEIR_TRY(read_merges(*bpe));
     bpe->finish(parts_.tokens.size());
-    parts_.bpe = std::move(bpe);
+    parts_.model = std::move(bpe);
     if (spec_.add_space_prefix.value_or(false)) {
         parts_.normalizer.add({.kind = Normalizer::Kind::Prepend, .to = " "});
     }
@@ -212,26 +248,21 @@ Result<Tokenizer::Parts> SpecReader::byte_level() {
     return std::move(parts_);
 }
 
-Result<Tokenizer::Parts> SpecReader::sentencepiece() {
-    if (spec_.scores.empty()) {
-        return data_corrupt("a SentencePiece vocabulary needs scores");
-    }
+template <typename Plain, typename Byte>
+Result<void> SpecReader::read_pieces(const Plain& plain, const Byte& byte) {
     parts_.tokens.resize(spec_.tokens.size());
-    auto bpe = std::make_unique<Bpe>(
-        Bpe::Options{.unit = Bpe::Unit::Characters, .unknown = spec_.unknown_token_id});
-    std::vector<bool> mergeable(spec_.tokens.size());
     for (size_t id = 0; id < spec_.tokens.size(); ++id) {
         const std::string_view text = spec_.tokens[id];
         const TokenType type = type_of(spec_, id);
         auto& token = parts_.tokens[id];
         token.control = is_control_token(spec_, id);
         if (type == TokenType::Byte) {
-            const auto byte = byte_of_name(text);
-            if (!byte) {
+            const auto value = byte_of_name(text);
+            if (!value) {
                 return data_corrupt("byte token {} is not written as two hexadecimal digits", id);
             }
-            token.bytes = std::string(1, static_cast<char>(*byte));
-            bpe->set_byte_token(*byte, static_cast<TokenId>(id));
+            token.bytes = std::string(1, static_cast<char>(*value));
+            byte(id, *value);
             continue;
         }
         const bool named = token.control || type == TokenType::UserDefined;
@@ -239,29 +270,170 @@ Result<Tokenizer::Parts> SpecReader::sentencepiece() {
         if (named) {
             add_named(id);
         }
-        // What is guarded must not come out of merging either.
+        // What is guarded must not come out of the model either.
         const bool guarded = token.control || (named && looks_like_markup(text));
-        if (guarded || text.empty()) {
-            continue;
+        if (!guarded && !text.empty()) {
+            WEIR_TRY(plain(id));
         }
-        WEIR_TRY(bpe->add_token(text, static_cast<TokenId>(id)));
-        mergeable[id] = true;
     }
-    WEIR_TRY(add_scored_merges(*bpe, spec_.tokens, spec_.scores, mergeable));
-    bpe->finish(parts_.tokens.size());
-    parts_.bpe = std::move(bpe);
+    return {};
+}
 
-    if (spec_.remove_extra_whitespaces.value_or(false)) {
-        parts_.normalizer.add({.kind = Normalizer::Kind::Squeeze});
+// SentencePiece's order: the character map, spaces, the space before the text, the sign for spaces;
+// a sign that is left at the end goes like a space.
+Result<void> SpecReader::add_sentencepiece_normalizer(bool space_prefix_by_default) {
+    using Kind = Normalizer::Kind;
+    if (!spec_.precompiled_charsmap.empty()) {
+        WEIR_TRY_ASSIGN(Charsmap map, Charsmap::create(spec_.precompiled_charsmap));
+        parts_.normalizer.add({.kind = Kind::CharsmapLongest,
+                               .charsmap = std::make_shared<const Charsmap>(std::move(map))});
     }
-    if (spec_.add_space_prefix.value_or(true)) {
-        parts_.normalizer.add({.kind = Normalizer::Kind::Prepend, .to = " "});
+    const bool squeeze = spec_.remove_extra_whitespaces.value_or(false);
+    if (squeeze) {
+        parts_.normalizer.add({.kind = Kind::Squeeze});
+    }
+    if (spec_.add_space_prefix.value_or(space_prefix_by_default)) {
+        parts_.normalizer.add({.kind = Kind::Prepend, .to = " "});
         parts_.leading_spaces = 1;
     }
-    parts_.normalizer.add(
-        {.kind = Normalizer::Kind::Replace, .from = " ", .to = std::string(kMetaspace)});
+    parts_.normalizer.add({.kind = Kind::Replace, .from = " ", .to = std::string(kMetaspace)});
+    if (squeeze) {
+        parts_.normalizer.add({.kind = Kind::TrimEnd, .to = std::string(kMetaspace)});
+    }
+    return {};
+}
+
+Result<Tokenizer::Parts> SpecReader::sentencepiece() {
+    if (spec_.scores.empty()) {
+        return data_corrupt("a SentencePiece vocabulary needs scores");
+    }
+    auto bpe = std::make_unique<Bpe>(
+        Bpe::Options{.unit = Bpe::Unit::Characters, .unknown = spec_.unknown_token_id});
+    std::vector<bool> mergeable(spec_.tokens.size());
+    WEIR_TRY(read_pieces(
+        [&](size_t id) {
+            mergeable[id] = true;
+            return bpe->add_token(spec_.tokens[id], static_cast<TokenId>(id));
+        },
+        [&](size_t id, uint8_t byte) { bpe->set_byte_token(byte, static_cast<TokenId>(id)); }));
+    WEIR_TRY(add_scored_merges(*bpe, spec_.tokens, spec_.scores, mergeable));
+    bpe->finish(parts_.tokens.size());
+    parts_.model = std::move(bpe);
+    WEIR_TRY(add_sentencepiece_normalizer(true));
     set_ids();
     set_ends(true);
+    return std::move(parts_);
+}
+
+// Gemma 4's form: characters and byte tokens as in SentencePiece, but ranked merges.
+Result<Tokenizer::Parts> SpecReader::character_level() {
+    WEIR_TRY_ASSIGN(parts_.pre_tokenizer,
+                    PreTokenizer::of_gguf_name(spec_.pre.empty() ? spec_.model : spec_.pre));
+    auto bpe = std::make_unique<Bpe>(Bpe::Options{.unit = Bpe::Unit::Characters,
+                                                  .fallback = Bpe::Fallback::BeforeMerging,
+                                                  .unknown = spec_.unknown_token_id});
+    WEIR_TRY(read_pieces(
+        [&](size_t id) { return bpe->add_token(spec_.tokens[id], static_cast<TokenId>(id)); },
+        [&](size_t id, uint8_t byte) { bpe->set_byte_token(byte, static_cast<TokenId>(id)); }));
+    for (size_t rank = 0; rank < spec_.merges.size(); ++rank) {
+        WEIR_TRY(read_merge(spec_.merges[rank], rank, false, *bpe));
+    }
+    bpe->finish(parts_.tokens.size());
+    parts_.model = std::move(bpe);
+    WEIR_TRY(add_sentencepiece_normalizer(false));
+    set_ids();
+    set_ends(true);
+    return std::move(parts_);
+}
+
+// SentencePiece's price of a character that no token says, below the worst token, and what a
+// user-defined piece is worth for each of its bytes, so that it always wins.
+constexpr float kUnknownPenalty = 10;
+constexpr double kUserDefinedMalus = 0.1;
+
+Result<Tokenizer::Parts> SpecReader::unigram() {
+    if (spec_.scores.empty()) {
+        return data_corrupt("a Unigram vocabulary needs scores");
+    }
+    float worst = std::numeric_limits<float>::max();
+    float best = std::numeric_limits<float>::lowest();
+    for (size_t id = 0; id < spec_.tokens.size(); ++id) {
+        if (type_of(spec_, id) == TokenType::Normal) {
+            worst = std::min(worst, spec_.scores[id]);
+            best = std::max(best, spec_.scores[id]);
+        }
+    }
+    std::vector<Unigram::Token> tokens;
+    std::array<std::optional<TokenId>, 256> bytes;
+    WEIR_TRY(read_pieces(
+        [&](size_t id) -> Result<void> {
+            const TokenType type = type_of(spec_, id);
+            if (type == TokenType::Unused) {
+                return {};
+            }
+            const auto length = static_cast<float>(spec_.tokens[id].size());
+            const double score = type == TokenType::UserDefined
+                                     ? double{length * best} - kUserDefinedMalus
+                                     : double{spec_.scores[id]};
+            tokens.push_back({spec_.tokens[id], static_cast<TokenId>(id), score});
+            return {};
+        },
+        [&](size_t id, uint8_t byte) { bytes[byte] = static_cast<TokenId>(id); }));
+    WEIR_TRY_ASSIGN(parts_.model,
+                    Unigram::create({.precision = Unigram::Precision::Single,
+                                     .unknown = spec_.unknown_token_id,
+                                     .unknown_score = double{worst - kUnknownPenalty}},
+                                    tokens, bytes));
+    WEIR_TRY(add_sentencepiece_normalizer(true));
+    set_ids();
+    set_ends(false);
+    return std::move(parts_);
+}
+
+// The converters write the beginnings of words with U+2581 and continuations without a sign. [CLS]
+// and [SEP] stand where other tokenizers have BOS and EOS, and go around every text.
+Result<Tokenizer::Parts> SpecReader::wordpiece() {
+    parts_.tokens.resize(spec_.tokens.size());
+    std::vector<WordPiece::Token> beginnings;
+    std::vector<WordPiece::Token> continuations;
+    std::vector<WordPiece::Token> texts;
+    std::optional<TokenId> unknown = spec_.unknown_token_id;
+    for (size_t id = 0; id < spec_.tokens.size(); ++id) {
+        const std::string_view text = spec_.tokens[id];
+        const auto token = static_cast<TokenId>(id);
+        const bool begins = text.starts_with(kMetaspace);
+        parts_.tokens[id].control = is_control_token(spec_, id);
+        unknown = !unknown && text == "[UNK]" ? token : unknown;
+        if (parts_.tokens[id].control) {
+            parts_.tokens[id].bytes = std::string(text);
+            add_named(id);
+            continue;
+        }
+        parts_.tokens[id].bytes = spaces_of_metaspace(text);
+        const std::string_view word = begins ? text.substr(kMetaspace.size()) : text;
+        (begins ? beginnings : continuations).push_back({word, token});
+        texts.push_back({text, token});
+    }
+    parts_.model = std::make_unique<WordPiece>(WordPiece::Options{.unknown = unknown}, beginnings,
+                                               continuations, texts);
+    const bool lowercase = spec_.normalizer_lowercase.value_or(true);
+    add_bert_normalizer({.strip_accents = spec_.normalizer_strip_accents.value_or(lowercase),
+                         .lowercase = lowercase},
+                        parts_.normalizer);
+    parts_.pre_tokenizer =
+        PreTokenizer({CutStep{.splitter = Splitter::Spaces, .behavior = SplitBehavior::Removed},
+                      CutStep{.splitter = Splitter::ReferencePunctuation}});
+    parts_.leading_spaces = 1;
+    set_ids();
+    parts_.unknown = unknown;
+    const auto begin = spec_.cls_token_id ? spec_.cls_token_id : spec_.bos_token_id;
+    const auto end = spec_.separator_token_id ? spec_.separator_token_id : spec_.eos_token_id;
+    if (spec_.add_bos_token.value_or(true) && begin) {
+        parts_.prefix.push_back(*begin);
+    }
+    if (spec_.add_sep_token.value_or(spec_.add_eos_token.value_or(true)) && end) {
+        parts_.suffix.push_back(*end);
+    }
     return std::move(parts_);
 }
 
@@ -270,19 +442,22 @@ Result<Tokenizer::Parts> SpecReader::sentencepiece() {
 Result<Tokenizer> Tokenizer::from_spec(const VocabSpec& spec) {
     WEIR_TRY(check_counts(spec));
     WEIR_TRY(check_ids(spec));
-    SpecReader reader(spec);
-    if (spec.model == "gpt2") {
-        WEIR_TRY_ASSIGN(Parts parts, reader.byte_level());
-        return from_parts(std::move(parts));
-    }
-    if (spec.model == "llama") {
-        if (!spec.precompiled_charsmap.empty()) {
-            return unsupported("a SentencePiece tokenizer with a precompiled character map");
+    constexpr std::pair<std::string_view, Result<Parts> (SpecReader::*)()> kModels[] = {
+        {"gpt2", &SpecReader::byte_level},
+        {"llama", &SpecReader::sentencepiece},
+        {"t5", &SpecReader::unigram},
+        {"bert", &SpecReader::wordpiece},
+        {"gemma4", &SpecReader::character_level}};
+    for (const auto& [name, read] : kModels) {
+        if (name == spec.model) {
+            SpecReader reader(spec);
+            WEIR_TRY_ASSIGN(Parts parts, (reader.*read)());
+            return from_parts(std::move(parts));
         }
-        WEIR_TRY_ASSIGN(Parts parts, reader.sentencepiece());
-        return from_parts(std::move(parts));
     }
-    return unsupported("the tokenizer model '{}' is not known", spec.model.substr(0, 64));
+    return unsupported(
+        "the tokenizer model '{}' is not known; known are gpt2, llama, t5, bert, gemma4",
+        spec.model.substr(0, 64));
 }
 
 }  // namespace weir::text

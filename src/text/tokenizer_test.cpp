@@ -270,6 +270,39 @@ TEST(Tokenizer, SentencePieceGivesBackAnyText) {
     }
 }
 
+// ---- Several threads ----
+
+TEST(Tokenizer, ThreadsGiveTheSameIdsAsOne) {
+    ByteLevelVocabulary bytes("llama-bpe");
+    SentencePieceVocabulary pieces;
+    SentencePieceVocabulary unigram;
+    unigram.spec.model = "t5";
+    const Tokenizer tokenizers[] = {bytes.load(), pieces.load(), unigram.load()};
+    std::mt19937 random(53);
+    std::string text = random_text(random, size_t{1} << 19);  // more than a MB, most have two bytes
+    text += std::string(size_t{1} << 19, 'a') + std::string(5, '\xFF');
+    ASSERT_GT(text.size(), size_t{1} << 20);
+    for (const Tokenizer& tokenizer : tokenizers) {
+        const auto one = tokenizer.encode(text, {.threads_max = 1});
+        ASSERT_TRUE(one) << one.error().message;
+        for (const unsigned threads : {2U, 3U, 8U}) {
+            EXPECT_EQ(*tokenizer.encode(text, {.threads_max = threads}), *one) << threads;
+        }
+    }
+}
+
+TEST(Tokenizer, ThreadsKeepARunOfUnknownCharactersOneToken) {
+    OwnedSpec vocabulary;
+    const TokenId unknown = vocabulary.add("<unk>", TokenType::Unknown);
+    const TokenId a = vocabulary.add("a", TokenType::Normal, -1);
+    vocabulary.spec.model = "llama";
+    vocabulary.spec.unknown_token_id = unknown;
+    vocabulary.spec.add_space_prefix = false;
+    const Tokenizer tokenizer = vocabulary.load();
+    const std::string text = std::string(size_t{1} << 20, 'x') + "a" + std::string(9, 'y');
+    EXPECT_THAT(*tokenizer.encode(text, {.threads_max = 4}), ElementsAre(unknown, a, unknown));
+}
+
 // ---- Decoding ----
 
 TEST(Tokenizer, DecodeRefusesAnIdOutsideTheVocabulary) {

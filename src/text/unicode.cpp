@@ -23,6 +23,36 @@ const Row* find_range(std::span<const Row> rows, char32_t code_point) {
 
 }  // namespace
 
+std::span<const tables::CodePointRange> rows_of(CharSet set) {
+    switch (set) {
+        case CharSet::WordExtras:
+            return tables::kWordExtras;
+        case CharSet::ReferencePunctuation:
+            return tables::kReferencePunctuation;
+        case CharSet::ReferenceNonspacing:
+            return tables::kReferenceNonspacing;
+        case CharSet::ReferenceMarks:
+            return tables::kReferenceMarks;
+        case CharSet::ReferenceOther:
+            return tables::kReferenceOther;
+        case CharSet::Han:
+            return tables::kHan;
+        case CharSet::DecimalDigits:
+            return tables::kDecimalDigits;
+        case CharSet::GraphemeExtend:
+            return tables::kGraphemeExtend;
+        case CharSet::GraphemePrepend:
+            return tables::kGraphemePrepend;
+        case CharSet::GraphemeControl:
+            return tables::kGraphemeControl;
+    }
+    return {};
+}
+
+bool is_in(CharSet set, char32_t code_point) {
+    return find_range(rows_of(set), code_point) != nullptr;
+}
+
 const CharTable& CharTable::get() {
     static const CharTable table;
     return table;

@@ -2,10 +2,15 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
 namespace weir::text {
+
+namespace tables {
+struct CodePointRange;
+}
 
 // What the pre-tokenizers need to know of a character, one bit each; the classes are disjoint.
 //   \p{L} = kLetter   [\p{Lu}\p{Lt}] = kUpper   \p{Ll} = kLower   [\p{Lm}\p{Lo}] = kCaseless
@@ -47,6 +52,23 @@ class CharTable {
     std::array<uint16_t, (0x110000U >> kBlockBits)> block_of_;
     std::vector<CharClass> blocks_;  // block 0 is ASCII
 };
+
+// Sets of characters that only some tokenizers ask for; looking one up is a binary search. Those
+// that are called Reference are as old as the reference tokenizers' own tables.
+enum class CharSet : uint8_t {
+    WordExtras,            // \w beyond letters and marks: digits, connectors, joiners
+    ReferencePunctuation,  // \p{P} and all ASCII signs
+    ReferenceNonspacing,   // \p{Mn}
+    ReferenceMarks,        // \p{M}
+    ReferenceOther,        // controls, format characters, private use
+    Han,
+    DecimalDigits,
+    GraphemeExtend,  // joins the character before it: Extend, ZWJ, SpacingMark
+    GraphemePrepend,
+    GraphemeControl,
+};
+bool is_in(CharSet set, char32_t code_point);
+std::span<const tables::CodePointRange> rows_of(CharSet set);
 
 // The simple lower case of one code point (itself if it has none).
 char32_t to_lower(char32_t code_point);
