@@ -219,9 +219,10 @@ struct TransformerConfig {
 
     // The residual stream.
     BlockForm block = BlockForm::Sequential;
-    bool norms_after = false;    // of the mixer's and the feed-forward's outputs
-    float residual_scale = 1;    // of what is added
-    double embedding_scale = 1;  // rounded to the embedding's type, if that is half precision
+    bool norms_after = false;  // of the mixer's and the feed-forward's outputs
+    float residual_scale = 1;  // of what is added
+    double embedding_scale = 1;
+    bool rounds_embedding_scale = false;  // to the embedding's type, if that is half precision
     float logit_scale = 1;
     bool layer_scales = false;     // every layer multiplies the stream by a number
     uint32_t per_layer_width = 0;  // of an input of its own that every layer has; 0: none

@@ -24,7 +24,7 @@ uint64_t output_bytes(const TransformerConfig& config, uint32_t rows) {
            ScratchArena::padded(kernels::Activations::scratch_bytes(rows, config.hidden));
 }
 
-// Models that scale the embedding by a root round it to the type that they compute in first.
+// Gemma rounds its root to the type that it computes in first.
 float rounded(double factor, tensor::DType dtype) {
     const auto value = static_cast<float>(factor);
     switch (dtype) {
@@ -71,7 +71,9 @@ StatePlan decoder_state(std::span<const Block> blocks, tensor::DType kv_dtype,
 Decoder::Decoder(DecoderParts parts, kernels::Compute compute)
     : parts_(std::move(parts)),
       compute_(compute),
-      embedding_scale_(rounded(parts_.config.embedding_scale, parts_.weights.embedding.dtype)),
+      embedding_scale_(parts_.config.rounds_embedding_scale
+                           ? rounded(parts_.config.embedding_scale, parts_.weights.embedding.dtype)
+                           : static_cast<float>(parts_.config.embedding_scale)),
       arena_(decoder_scratch_bytes(parts_.config, parts_.weights, parts_.batch_tokens_max)) {
     const uint32_t rows = parts_.batch_tokens_max;
     x_ = arena_.take_floats(uint64_t{rows} * parts_.config.hidden);

@@ -92,33 +92,6 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
-// The families and their branches, in float32.
-std::vector<TinyModel> variants() {
-    return {
-        {.rope = TinyRope::Llama3},
-        {.kv_heads = 4, .tied = true},
-        {.attention_bias = true, .mlp_bias = true, .rope = TinyRope::Linear},
-        {.head_dim = 24},
-        {.kv_heads = 1, .window = 7},
-        {.family = "qwen2", .rope = TinyRope::Yarn},
-        {.family = "qwen2", .window = 16},
-        {.family = "qwen3", .head_dim = 32, .tied = true},
-        {.family = "qwen3", .attention_bias = true},
-        {.family = "ministral3", .rope = TinyRope::YarnUnscaled},
-        {.family = "gemma2", .layers = 3, .window = 9},
-        {.family = "gemma3_text", .layers = 4, .window = 9, .rope = TinyRope::Linear},
-        {.family = "phi3"},
-        {.family = "phi3", .tied = true, .rope = TinyRope::Longrope},
-        {.family = "cohere"},
-        {.family = "cohere2", .layers = 5, .window = 9},
-        {.family = "granite"},
-        {.family = "stablelm"},
-        {.family = "stablelm parallel"},
-        {.family = "starcoder2"},
-        {.family = "starcoder2", .window = 9},
-    };
-}
-
 // Each of the 2 layers rounds in about 8 places one after the other (norm, projection, attention,
 // projection; norm, gate and up, product, down), each time sums of at most 96 terms in 16 partial
 // sums, 6 + 4 roundings deep, of terms that cancel to a tenth of their absolute sum: 2 * 8 * 10 *
@@ -126,7 +99,7 @@ std::vector<TinyModel> variants() {
 constexpr double kReferenceBound = 1e-4;
 
 TEST(Decoder, ComputesTheFormulas) {
-    for (const TinyModel& model : variants()) {
+    for (const TinyModel& model : testing::tiny_models()) {
         const TemporaryFolder folder;
         testing::write_tiny_folder(model, folder.path());
         Runner runner(*ModelSource::open(folder.path()), plain(), 1);
@@ -152,7 +125,7 @@ TEST(Decoder, ComputesTheFormulas) {
 TEST(Decoder, BothFileFormatsGiveTheSameBits) {
     for (const tensor::DType dtype :
          {tensor::DType::F32, tensor::DType::F16, tensor::DType::BF16}) {
-        for (TinyModel model : variants()) {
+        for (TinyModel model : testing::tiny_models()) {
             if (model.window && testing::tiny_traits(model.family).pattern == 0) {
                 continue;  // GGUF has no key for it
             }
@@ -289,7 +262,7 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(Decoder, EveryFamilyHasOneResult) {
-    for (const TinyModel& model : variants()) {
+    for (const TinyModel& model : testing::tiny_models()) {
         const TemporaryFolder folder;
         testing::write_tiny_folder(model, folder.path());
         Runner runner(*ModelSource::open(folder.path()), plain(), 1);

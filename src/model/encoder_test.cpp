@@ -19,8 +19,8 @@
 namespace weir::model {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::GgufWriter;
+using ::testing::HasSubstr;
 using testing::SafetensorsItem;
 using testing::TemporaryFolder;
 using Vector = std::vector<double>;
@@ -62,7 +62,9 @@ class TinyBert {
         }
     }
 
-    void write_folder(const TemporaryFolder& folder, const std::string& prefix) const {
+    // `norms`: what the weights of norms end in, "weight" or, long ago, "gamma" (and "beta").
+    void write_folder(const TemporaryFolder& folder, const std::string& prefix,
+                      const std::string& norms = "weight") const {
         folder.write("config.json", fmt::format(R"({{"model_type": "bert", "hidden_act": "gelu",
             "num_hidden_layers": {}, "hidden_size": {}, "num_attention_heads": {},
             "intermediate_size": {}, "vocab_size": {}, "max_position_embeddings": {},
@@ -71,7 +73,12 @@ class TinyBert {
                                                 kContext, kEpsilon));
         std::vector<SafetensorsItem> items;
         for (const Tensor& tensor : tensors_) {
-            items.push_back({prefix + tensor.hugging_face, "F32", tensor.shape, bytes(tensor)});
+            std::string name = prefix + tensor.hugging_face;
+            if (const size_t at = name.rfind("LayerNorm."); norms == "gamma" && at != name.npos) {
+                name.resize(at + 10);
+                name += tensor.hugging_face.ends_with("weight") ? "gamma" : "beta";
+            }
+            items.push_back({name, "F32", tensor.shape, bytes(tensor)});
         }
         const std::vector<std::byte> zeros(kHidden * 4);
         items.push_back({prefix + "pooler.dense.bias", "F32", {kHidden}, zeros});
@@ -235,14 +242,14 @@ class TinyBert {
     std::vector<Tensor> tensors_;
 };
 
-const std::vector<TokenId> kTokens = {5, 60, 0, 17, 17, 33, 2, 41, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-                                      18};
+const std::vector<TokenId> kTokens = {5, 60, 0,  17, 17, 33, 2,  41, 8,
+                                      9, 10, 11, 12, 13, 14, 15, 16, 18};
 
 struct Loaded {
     explicit Loaded(ModelSource::Pointer source, size_t threads = 1)
         : pool(threads),
-          encoder(*Encoder::load(std::move(source),
-                                 {*kernels::available_kernels().back(), pool})) {}
+          encoder(*Encoder::load(std::move(source), {*kernels::available_kernels().back(), pool})) {
+    }
 
     std::vector<float> encode(const std::vector<TokenId>& tokens, Pooling pooling) {
         std::vector<float> out(encoder->hidden());
@@ -255,8 +262,8 @@ struct Loaded {
     std::unique_ptr<Encoder> encoder;
 };
 
-// Two layers, each a dozen roundings deep in sums of at most 48 terms, of numbers near 1: as for the
-// decoders (decoder_test.cpp), 1e-4 leaves room, and a wrong formula shows as 1e-1.
+// Two layers, each a dozen roundings deep in sums of at most 48 terms, of numbers near 1: as for
+// the decoders (decoder_test.cpp), 1e-4 leaves room, and a wrong formula shows as 1e-1.
 TEST(Encoder, ComputesTheFormulas) {
     const TinyBert bert;
     const TemporaryFolder folder;
@@ -280,7 +287,7 @@ TEST(Encoder, EveryFormOfTheFileGivesTheSameBits) {
     const TemporaryFolder plain;
     const TemporaryFolder prefixed;
     bert.write_folder(plain, "");
-    bert.write_folder(prefixed, "bert.");
+    bert.write_folder(prefixed, "bert.", "gamma");
     const auto bytes = bert.gguf();
     Loaded from_plain(*ModelSource::open(plain.path()));
     Loaded from_prefixed(*ModelSource::open(prefixed.path()));

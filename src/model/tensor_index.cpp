@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "model/family.h"
 #include "model/packed_tensors.h"
@@ -40,6 +41,9 @@ constexpr std::array<std::string_view, 7> kOtherParts = {
 constexpr std::string_view kModel = "model.";
 constexpr std::string_view kLanguageModel = "language_model.";
 constexpr std::string_view kModelLanguageModel = "model.language_model.";
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kOldNormEndings = {
+    {{".LayerNorm.weight", ".LayerNorm.gamma"}, {".LayerNorm.bias", ".LayerNorm.beta"}}};
 
 bool is_other_part(std::string_view name) {
     if (name.starts_with(kModel)) {
@@ -185,7 +189,17 @@ std::string TensorIndex::file_name(std::string_view gguf_name) const {
 const StoredTensor* TensorIndex::find(std::string_view gguf_name) const {
     const std::string own_name = file_name(gguf_name);
     const StoredTensor* found = find_stored(own_name);
-    return found != nullptr || naming_ == Naming::Gguf ? found : find_stored(packed_name(own_name));
+    if (found != nullptr || naming_ == Naming::Gguf) {
+        return found;
+    }
+    // Checkpoints that were made of TensorFlow's.
+    for (const auto& [now, then] : kOldNormEndings) {
+        if (own_name.ends_with(now)) {
+            return find_stored(own_name.substr(0, own_name.size() - now.size()) +
+                               std::string(then));
+        }
+    }
+    return find_stored(packed_name(own_name));
 }
 
 const StoredTensor* TensorIndex::find_stored(std::string_view name) const {

@@ -132,6 +132,21 @@ TEST_P(Promise2OverFolders, AFolderInShardsAndItsCacheInEightBits) {
                    {.kv_dtype = tensor::DType::Q8_0});
 }
 
+// Every family, with every branch that it has: windows and chunks beside layers that see all, keys
+// shared between layers, ropes chosen by length.
+TEST(Promise2OverFamilies, TheAnswerDoesNotDependOnAnythingElse) {
+    for (const model::testing::TinyModel& shape : model::testing::tiny_models()) {
+        SCOPED_TRACE(shape.family);
+        const model::testing::TemporaryFolder folder;
+        model::testing::write_tiny_folder(shape, folder.path());
+        const auto source = model::ModelSource::open(folder.path());
+        ASSERT_TRUE(source) << source.error().message;
+        expect_promise(
+            *source, *kernels::available_kernels().back(),
+            {.prompt_tokens = 41, .answer_tokens = 5, .others = 5, .other_tokens_max = 20});
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, Promise2OverFolders,
                          ::testing::ValuesIn(kernels::available_kernels().begin(),
                                              kernels::available_kernels().end()),

@@ -21,6 +21,7 @@ namespace weir::model {
 void start_gemma(TransformerConfig& out) {
     out.set_rope_pairs(kernels::RopePairs::Halves);
     out.embedding_scale = std::sqrt(static_cast<double>(out.hidden));
+    out.rounds_embedding_scale = true;
     out.norms_after = true;
     out.activation = Activation::GeluTanh;
 }

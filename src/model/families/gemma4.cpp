@@ -52,6 +52,7 @@ constexpr double kGlobalPart = 0.25;
 
 void start(TransformerConfig& out) {
     out.embedding_scale = std::sqrt(static_cast<double>(out.hidden));
+    out.rounds_embedding_scale = true;
     out.norms_after = true;
     out.qk_norm = HeadNorm::Rms;
     out.value_norm = true;

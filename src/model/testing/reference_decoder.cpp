@@ -33,6 +33,9 @@ class Reference {
                              static_cast<std::ptrdiff_t>(token * model_.hidden);
             x.emplace_back(row, row + model_.hidden);
             scale(x.back(), traits_.embedding_scale);
+            if (traits_.per_layer_width != 0) {
+                inputs_.push_back(layer_inputs(token, x.back()));
+            }
         }
         for (layer_ = 0; layer_ < model_.layers; ++layer_) {
             prefix_ = fmt::format("blk.{}.", layer_);
@@ -52,7 +55,7 @@ class Reference {
     }
 
   private:
-    void block(std::vector<Vector>& x) const {
+    void block(std::vector<Vector>& x) {
         std::vector<Vector> normed;
         for (const Vector& row : x) {
             normed.push_back(norm("attn_norm", row));
@@ -67,6 +70,41 @@ class Reference {
             }
             add_to_stream(x[t], out, "post_attention_norm");
             add_to_stream(x[t], feed_forward(norm("ffn_norm", x[t])), "post_ffw_norm");
+            add_layer_input(x[t], t);
+        }
+    }
+
+    // (norm of the projection's row + the table's row) / sqrt(2), for every layer.
+    Vector layer_inputs(TokenId token, const Vector& x) const {
+        const size_t width = traits_.per_layer_width;
+        Vector context = linear("per_layer_model_proj", x);
+        scale(context, 1 / std::sqrt(static_cast<double>(model_.hidden)));
+        const std::vector<float>& table = tensors_.at("per_layer_token_embd.weight").values;
+        Vector out;
+        for (size_t at = 0; at < context.size(); at += width) {
+            const auto begin = context.begin() + static_cast<std::ptrdiff_t>(at);
+            const Vector row =
+                norm("per_layer_proj_norm", {begin, begin + static_cast<std::ptrdiff_t>(width)});
+            for (size_t i = 0; i < width; ++i) {
+                const double own = static_cast<double>(table[token * context.size() + at + i]) *
+                                   std::sqrt(static_cast<double>(width));
+                out.push_back((row[i] + own) / std::sqrt(2.0));
+            }
+        }
+        return out;
+    }
+
+    void add_layer_input(Vector& x, size_t t) const {
+        if (traits_.per_layer_width != 0) {
+            Vector gate = linear("inp_gate", x);
+            for (size_t i = 0; i < gate.size(); ++i) {
+                gate[i] = activated(gate[i]) * inputs_[t][layer_ * gate.size() + i];
+            }
+            add(x, norm("post_norm", linear("proj", gate)));
+        }
+        if (traits_.layer_scale) {
+            scale(x, static_cast<double>(
+                         tensors_.at(prefix_ + "layer_output_scale.weight").values[0]));
         }
     }
 
@@ -171,6 +209,9 @@ class Reference {
         if (local) {
             return base;
         }
+        if (traits_.global_part != 0) {
+            return static_cast<double>(pair) < traits_.global_part * dim / 2 ? base : 0;
+        }
         const double factor = kTinyRopeFactor;
         const double original = kTinyRopeOriginal;
         switch (model_.rope) {
@@ -205,9 +246,9 @@ class Reference {
     }
 
     bool windowed() const { return tiny_layer_has_window(model_, layer_); }
-    uint32_t rotated() const {
-        return static_cast<uint32_t>(model_.head_dim * traits_.rotary_part);
-    }
+    uint32_t head_dim() const { return tiny_head_dim(model_, layer_); }
+    uint32_t kv_heads() const { return tiny_kv_heads(model_, layer_); }
+    uint32_t rotated() const { return static_cast<uint32_t>(head_dim() * traits_.rotary_part); }
 
     double amplitude() const {
         switch (model_.rope) {
@@ -240,7 +281,7 @@ class Reference {
     }
 
     void place(Vector& heads, const std::string& name, size_t position) const {
-        const size_t dim = model_.head_dim;
+        const size_t dim = head_dim();
         for (size_t at = 0; at < heads.size(); at += dim) {
             const auto begin = heads.begin() + static_cast<std::ptrdiff_t>(at);
             if (traits_.head_norm || traits_.head_layer_norm) {
@@ -259,7 +300,13 @@ class Reference {
     };
     Projected project(const Vector& n) const {
         if (!traits_.fused) {
-            return {linear("attn_q", n), linear("attn_k", n), linear("attn_v", n)};
+            Projected out{.q = linear("attn_q", n)};
+            if (!tiny_keys_of(model_, layer_)) {
+                const bool same = traits_.global_keys_are_values && !windowed();
+                out.k = linear("attn_k", n);
+                out.v = linear(same ? "attn_k" : "attn_v", n);
+            }
+            return out;
         }
         const Vector all = linear("attn_qkv", n);
         const auto q_end = all.begin() + model_.heads * model_.head_dim;
@@ -267,12 +314,26 @@ class Reference {
         return {{all.begin(), q_end}, {q_end, k_end}, {k_end, all.end()}};
     }
 
-    std::vector<Vector> attention(const std::vector<Vector>& normed) const {
-        std::vector<Vector> q, k, v, out;
+    // Every head by its root mean square.
+    void norm_values(Vector& heads) const {
+        const std::vector<float> ones(head_dim(), 1);
+        for (auto at = heads.begin(); at != heads.end(); at += head_dim()) {
+            const Vector normed = normalized({at, at + head_dim()}, ones.data(), false);
+            std::copy(normed.begin(), normed.end(), at);
+        }
+    }
+
+    std::vector<Vector> attention(const std::vector<Vector>& normed) {
+        std::vector<Vector> q, out;
+        std::vector<Vector>& k = keys_[layer_];
+        std::vector<Vector>& v = values_[layer_];
         for (size_t t = 0; t < normed.size(); ++t) {
             Projected projected = project(normed[t]);
             place(projected.q, "attn_q_norm", t);
             place(projected.k, "attn_k_norm", t);
+            if (traits_.value_norm) {
+                norm_values(projected.v);
+            }
             scale(projected.q,
                   1 + traits_.temperature *
                           std::log1p(std::floor(static_cast<double>(t) / kTinyRopeOriginal)));
@@ -280,12 +341,13 @@ class Reference {
             k.push_back(std::move(projected.k));
             v.push_back(std::move(projected.v));
         }
+        const uint32_t source = tiny_keys_of(model_, layer_).value_or(layer_);
         for (size_t t = 0; t < normed.size(); ++t) {
             const size_t window = windowed() ? *model_.window : std::numeric_limits<size_t>::max();
             const size_t begin = t + 1 > window ? t + 1 - window : 0;
             Vector mixed(q[t].size());
             for (uint32_t head = 0; head < model_.heads; ++head) {
-                attend(q[t], k, v, head, begin, t, mixed);
+                attend(q[t], keys_[source], values_[source], head, begin, t, mixed);
             }
             out.push_back(std::move(mixed));
         }
@@ -294,9 +356,9 @@ class Reference {
 
     void attend(const Vector& q, const std::vector<Vector>& k, const std::vector<Vector>& v,
                 uint32_t head, size_t begin, size_t t, Vector& mixed) const {
-        const size_t dim = model_.head_dim;
+        const size_t dim = head_dim();
         const size_t q_at = head * dim;
-        const size_t kv_at = head / (model_.heads / model_.kv_heads) * dim;
+        const size_t kv_at = head / (model_.heads / kv_heads()) * dim;
         Vector scores;
         for (size_t j = begin; j <= t; ++j) {
             double score = 0;
@@ -325,6 +387,9 @@ class Reference {
     const TinyTraits& traits_;
     size_t length_ = 0;
     uint32_t layer_ = 0;
+    std::map<uint32_t, std::vector<Vector>> keys_;  // by layer
+    std::map<uint32_t, std::vector<Vector>> values_;
+    std::vector<Vector> inputs_;  // of the layers, by token
     std::map<std::string, TinyTensor> tensors_;
     std::string prefix_;
 };

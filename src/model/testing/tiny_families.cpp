@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "model/testing/tiny_model.h"
 
 namespace weir::model::testing {
 
@@ -112,6 +113,30 @@ std::vector<TinyTraits> all_traits() {
          .gated = false,
          .gelu = true,
          .epsilon_name = "norm_epsilon"},
+        {.architecture = "gemma4",
+         .model_type = "gemma4_text",
+         .norms_after = true,
+         .head_norm = true,
+         .gelu = true,
+         .embedding_scale = 8,
+         .attention_scale = 1,
+         .logit_cap = 3,
+         .pattern = 3,
+         .window_theta = 500,
+         .ties_always = true,
+         .value_norm = true,
+         .layer_scale = true,
+         .per_layer_width = 8,
+         .sharing_layers = 3,
+         .global_head_dim = 32,
+         .global_kv_heads = 1,
+         .global_keys_are_values = true,
+         .global_part = 0.5,
+         .json_more = R"(, "final_logit_softcapping": 3.0, "sliding_window_pattern": 3,
+             "hidden_activation": "gelu_pytorch_tanh", "hidden_size_per_layer_input": 8,
+             "num_kv_shared_layers": 3, "use_double_wide_mlp": true, "global_head_dim": 32,
+             "num_global_key_value_heads": 1, "attention_k_eq_v": true)",
+         .gguf_numbers = {{"final_logit_softcapping", 3}, {"rope.freq_base_swa", 500}}},
     };
 }
 
@@ -122,6 +147,65 @@ const TinyTraits& tiny_traits(std::string_view family) {
     const auto found = std::ranges::find(kAll, family, &TinyTraits::model_type);
     WEIR_ASSERT(found != kAll.end());
     return *found;
+}
+
+std::vector<TinyModel> tiny_models() {
+    return {
+        {.rope = TinyRope::Llama3},
+        {.kv_heads = 4, .tied = true},
+        {.attention_bias = true, .mlp_bias = true, .rope = TinyRope::Linear},
+        {.head_dim = 24},
+        {.kv_heads = 1, .window = 7},
+        {.family = "qwen2", .rope = TinyRope::Yarn},
+        {.family = "qwen2", .window = 16},
+        {.family = "qwen3", .head_dim = 32, .tied = true},
+        {.family = "qwen3", .attention_bias = true},
+        {.family = "ministral3", .rope = TinyRope::YarnUnscaled},
+        {.family = "gemma2", .layers = 3, .window = 9},
+        {.family = "gemma3_text", .layers = 4, .window = 9, .rope = TinyRope::Linear},
+        {.family = "phi3"},
+        {.family = "phi3", .tied = true, .rope = TinyRope::Longrope},
+        {.family = "cohere"},
+        {.family = "cohere2", .layers = 5, .window = 9},
+        {.family = "granite"},
+        {.family = "stablelm"},
+        {.family = "stablelm parallel"},
+        {.family = "starcoder2"},
+        {.family = "starcoder2", .window = 9},
+        {.family = "gemma4_text", .layers = 6, .window = 9},
+    };
+}
+
+namespace {
+
+bool is_global(const TinyModel& model, uint32_t layer) {
+    return !tiny_layer_has_window(model, layer);
+}
+
+}  // namespace
+
+uint32_t tiny_head_dim(const TinyModel& model, uint32_t layer) {
+    const uint32_t global = tiny_traits(model.family).global_head_dim;
+    return global != 0 && is_global(model, layer) ? global : model.head_dim;
+}
+
+uint32_t tiny_kv_heads(const TinyModel& model, uint32_t layer) {
+    const uint32_t global = tiny_traits(model.family).global_kv_heads;
+    return global != 0 && is_global(model, layer) ? global : model.kv_heads;
+}
+
+uint32_t tiny_feed_forward(const TinyModel& model, uint32_t layer) {
+    return model.feed_forward * (tiny_keys_of(model, layer) ? 2 : 1);
+}
+
+std::optional<uint32_t> tiny_keys_of(const TinyModel& model, uint32_t layer) {
+    const uint32_t own = model.layers - tiny_traits(model.family).sharing_layers;
+    for (uint32_t other = own; layer >= own && other-- > 0;) {
+        if (is_global(model, other) == is_global(model, layer)) {
+            return other;
+        }
+    }
+    return std::nullopt;
 }
 
 }  // namespace weir::model::testing

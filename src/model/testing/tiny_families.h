@@ -44,6 +44,16 @@ struct TinyTraits {
     double temperature = 0;         // beta
     bool ties_always = false;
 
+    // Gemma 4's.
+    bool value_norm = false;       // of every head of v, without a weight
+    bool layer_scale = false;      // every layer multiplies the stream by a number
+    uint32_t per_layer_width = 0;  // of an input of its own that every layer has
+    uint32_t sharing_layers = 0;   // the last ones: keys of others, twice the width
+    uint32_t global_head_dim = 0;  // of layers without a window
+    uint32_t global_kv_heads = 0;  // the same
+    bool global_keys_are_values = false;
+    double global_part = 0;  // of their pairs that turn, over the whole head
+
     std::string_view epsilon_name = "rms_norm_eps";
     std::string_view json_more;  // further members of config.json
     std::vector<std::pair<std::string_view, double>> gguf_numbers;  // further keys, F32

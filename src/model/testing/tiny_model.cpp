@@ -43,8 +43,14 @@ class Maker {
 
     std::vector<TinyTensor> make() {
         matrix("token_embd", model_.vocabulary, model_.hidden);
-        for (uint32_t i = 0; i < model_.layers; ++i) {
-            prefix_ = fmt::format("blk.{}.", i);
+        if (traits_.per_layer_width != 0) {
+            const uint32_t row = model_.layers * traits_.per_layer_width;
+            matrix("per_layer_token_embd", model_.vocabulary, row);
+            matrix("per_layer_model_proj", row, model_.hidden);
+            norm("per_layer_proj_norm", traits_.per_layer_width);
+        }
+        for (layer_ = 0; layer_ < model_.layers; ++layer_) {
+            prefix_ = fmt::format("blk.{}.", layer_);
             layer();
         }
         prefix_.clear();
@@ -67,23 +73,41 @@ class Maker {
             norm("post_attention_norm", model_.hidden);
             norm("post_ffw_norm", model_.hidden);
         }
+        if (traits_.per_layer_width != 0) {
+            matrix("inp_gate", traits_.per_layer_width, model_.hidden);
+            matrix("proj", model_.hidden, traits_.per_layer_width);
+            norm("post_norm", model_.hidden);
+        }
+        if (traits_.layer_scale) {
+            scales("layer_output_scale", {1});
+        }
     }
 
     void attention() {
-        const uint32_t q = model_.heads * model_.head_dim;
-        const uint32_t kv = model_.kv_heads * model_.head_dim;
+        const uint32_t head_dim = tiny_head_dim(model_, layer_);
+        const uint32_t q = model_.heads * head_dim;
+        const uint32_t kv = tiny_kv_heads(model_, layer_) * head_dim;
         const bool bias = has_qkv_bias(model_);
+        const bool has_keys = !tiny_keys_of(model_, layer_);
+        const bool has_values =
+            has_keys && !(traits_.global_keys_are_values && !tiny_layer_has_window(model_, layer_));
         if (traits_.fused) {
             linear("attn_qkv", q + 2 * kv, model_.hidden, bias);
         } else {
             linear("attn_q", q, model_.hidden, bias);
-            linear("attn_k", kv, model_.hidden, bias);
-            linear("attn_v", kv, model_.hidden, bias);
+            if (has_keys) {
+                linear("attn_k", kv, model_.hidden, bias);
+            }
+            if (has_values) {
+                linear("attn_v", kv, model_.hidden, bias);
+            }
         }
         linear("attn_output", model_.hidden, q, has_output_bias(model_));
         if (traits_.head_norm) {
-            scales("attn_q_norm", {model_.head_dim});
-            scales("attn_k_norm", {model_.head_dim});
+            scales("attn_q_norm", {head_dim});
+            if (has_keys) {
+                scales("attn_k_norm", {head_dim});
+            }
         }
         if (traits_.head_layer_norm) {
             scales("attn_q_norm", {model_.heads, model_.head_dim});
@@ -93,11 +117,12 @@ class Maker {
 
     void feed_forward() {
         const bool bias = model_.mlp_bias || traits_.all_biases;
+        const uint32_t width = tiny_feed_forward(model_, layer_);
         if (traits_.gated && !traits_.fused) {
-            linear("ffn_gate", model_.feed_forward, model_.hidden, bias);
+            linear("ffn_gate", width, model_.hidden, bias);
         }
-        linear("ffn_up", model_.feed_forward * (traits_.fused ? 2 : 1), model_.hidden, bias);
-        linear("ffn_down", model_.hidden, model_.feed_forward, bias);
+        linear("ffn_up", width * (traits_.fused ? 2 : 1), model_.hidden, bias);
+        linear("ffn_down", model_.hidden, width, bias);
     }
 
     // Values with a standard deviation of about 1 / sqrt(columns).
@@ -142,6 +167,7 @@ class Maker {
     const TinyModel& model_;
     const TinyTraits& traits_;
     std::mt19937_64 random_;
+    uint32_t layer_ = 0;
     std::string prefix_;
     std::vector<TinyTensor> out_;
 };
@@ -197,6 +223,14 @@ void add_rope_keys(const TinyModel& model, const std::string& prefix, GgufWriter
 }
 
 std::string rope_json(const TinyModel& model) {
+    const TinyTraits& traits = tiny_traits(model.family);
+    if (traits.global_part != 0) {
+        return fmt::format(
+            R"("rope_parameters": {{"full_attention": {{"rope_type": "proportional",
+            "rope_theta": {}, "partial_rotary_factor": {}}},
+            "sliding_attention": {{"rope_type": "default", "rope_theta": {}}}}})",
+            kTinyTheta, traits.global_part, traits.window_theta);
+    }
     switch (model.rope) {
         case TinyRope::Plain:
             return R"("rope_scaling": null)";
@@ -334,6 +368,41 @@ void convert(const TinyModel& model, TinyTensor& tensor) {
 
 }  // namespace
 
+namespace {
+
+void add_layer_shapes(const TinyModel& model, const std::string& prefix, GgufWriter& file) {
+    const TinyTraits& traits = tiny_traits(model.family);
+    if (traits.global_head_dim == 0) {
+        file.add_u32(prefix + "feed_forward_length", model.feed_forward);
+        file.add_u32(prefix + "attention.head_count_kv", model.kv_heads);
+        file.add_u32(prefix + "attention.key_length", model.head_dim);
+        file.add_u32(prefix + "attention.value_length", model.head_dim);
+        return;
+    }
+    std::vector<int32_t> widths;
+    std::vector<int32_t> kv_heads;
+    for (uint32_t i = 0; i < model.layers; ++i) {
+        widths.push_back(static_cast<int32_t>(tiny_feed_forward(model, i)));
+        kv_heads.push_back(static_cast<int32_t>(tiny_kv_heads(model, i)));
+    }
+    file.add_ints(prefix + "feed_forward_length", widths);
+    file.add_ints(prefix + "attention.head_count_kv", kv_heads);
+    for (const std::string_view name : {"attention.key_length", "attention.value_length"}) {
+        file.add_u32(prefix + std::string(name), traits.global_head_dim);
+        file.add_u32(prefix + std::string(name) + "_swa", model.head_dim);
+    }
+    file.add_u32(prefix + "attention.shared_kv_layers", traits.sharing_layers);
+    file.add_u32(prefix + "embedding_length_per_layer_input", traits.per_layer_width);
+    file.add_u32(prefix + "rope.dimension_count", traits.global_head_dim);
+    std::vector<float> divisors(traits.global_head_dim / 2, 1e30f);
+    std::fill_n(divisors.begin(),
+                static_cast<size_t>(traits.global_part * traits.global_head_dim / 2), 1.0f);
+    const uint64_t shape[] = {divisors.size()};
+    file.add_tensor("rope_freqs.weight", shape, 0, std::as_bytes(std::span(divisors)));
+}
+
+}  // namespace
+
 std::vector<std::byte> tiny_gguf(const TinyModel& model) {
     const TinyTraits& traits = tiny_traits(model.family);
     WEIR_ASSERT(!model.window || traits.pattern != 0);
@@ -343,11 +412,8 @@ std::vector<std::byte> tiny_gguf(const TinyModel& model) {
     file.add_u32(prefix + "block_count", model.layers);
     file.add_u32(prefix + "context_length", model.context);
     file.add_u32(prefix + "embedding_length", model.hidden);
-    file.add_u32(prefix + "feed_forward_length", model.feed_forward);
+    add_layer_shapes(model, prefix, file);
     file.add_u32(prefix + "attention.head_count", model.heads);
-    file.add_u32(prefix + "attention.head_count_kv", model.kv_heads);
-    file.add_u32(prefix + "attention.key_length", model.head_dim);
-    file.add_u32(prefix + "attention.value_length", model.head_dim);
     file.add_f32(prefix + (traits.layer_norm ? "attention.layer_norm_epsilon"
                                              : "attention.layer_norm_rms_epsilon"),
                  kTinyEpsilon);

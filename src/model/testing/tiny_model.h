@@ -60,6 +60,16 @@ struct TinyTensor {
     std::vector<float> values;    // rows of q and k in the order of safetensors
 };
 
+// The families and their branches, in float32.
+std::vector<TinyModel> tiny_models();
+
+// What differs from layer to layer.
+uint32_t tiny_head_dim(const TinyModel& model, uint32_t layer);
+uint32_t tiny_kv_heads(const TinyModel& model, uint32_t layer);
+uint32_t tiny_feed_forward(const TinyModel& model, uint32_t layer);
+// The earlier layer whose keys and values it reads, if it has none.
+std::optional<uint32_t> tiny_keys_of(const TinyModel& model, uint32_t layer);
+
 // The factors of longrope's pair i.
 float tiny_longrope_factor(bool is_long, size_t pair);
 double tiny_longrope_amplitude(const TinyModel& model);

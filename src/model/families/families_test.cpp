@@ -1,0 +1,191 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "json/parse.h"
+#include "model/config.h"
+#include "model/family.h"
+#include "model/testing/gguf_writer.h"
+
+// What the families make of their published configurations. That the numbers then mean what they
+// should, decoder_test.cpp shows on tiny models.
+namespace weir::model {
+namespace {
+
+using testing::GgufWriter;
+using ::testing::HasSubstr;
+
+Result<TransformerConfig> from_json(std::string_view text) {
+    const auto value = json::parse(text);
+    EXPECT_TRUE(value.has_value()) << text;
+    return config_from_json(*value->if_object());
+}
+
+std::string shape_of(std::string_view type, std::string_view more) {
+    return R"({"num_hidden_layers": 8, "hidden_size": 64, "intermediate_size": 96,
+        "num_attention_heads": 4, "head_dim": 16, "vocab_size": 100,
+        "max_position_embeddings": 512, "model_type": ")" +
+           std::string(type) + "\", " + std::string(more) + "}";
+}
+
+std::string refusal(const std::string& text) {
+    const auto config = from_json(text);
+    EXPECT_FALSE(config.has_value()) << text;
+    return config ? "accepted" : config.error().message;
+}
+
+// The 4B's as it was first published: what Gemma3TextConfig has by default is left out.
+TEST(Gemma3, OldFilesLeaveOutWhatTheirClassHas) {
+    const auto config = from_json(R"({"model_type": "gemma3", "vision_config": {},
+        "text_config": {"model_type": "gemma3_text", "hidden_size": 2560, "sliding_window": 1024,
+            "intermediate_size": 10240, "num_hidden_layers": 34,
+            "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}})");
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->heads, 8u);
+    EXPECT_EQ(config->kv_heads, 4u);
+    EXPECT_EQ(config->head_dim, 256u);
+    EXPECT_EQ(config->vocabulary, 262208u);
+    EXPECT_EQ(config->context_tokens, 131072u);
+    EXPECT_EQ(config->norm_epsilon, 1e-6f);
+    EXPECT_EQ(config->layer[4].visible, Visibility::window(1024));
+    EXPECT_EQ(config->layer[5].visible, Visibility::all());
+    ASSERT_EQ(config->ropes.size(), 2u);
+    EXPECT_EQ(config->ropes[*config->layer[5].rope].theta, 1e6);
+    EXPECT_EQ(std::get<LinearScaling>(config->ropes[*config->layer[5].rope].scaling).factor, 8);
+    EXPECT_EQ(config->ropes[*config->layer[4].rope].theta, 1e4);
+    EXPECT_EQ(config->ropes[*config->layer[4].rope].scaling.index(), 0u);
+    EXPECT_DOUBLE_EQ(config->attention_scale, 1.0 / 16);
+}
+
+TEST(Gemma3, NewFilesHaveARopeForEachTypeOfLayer) {
+    const auto config = from_json(shape_of("gemma3_text", R"("sliding_window": 32,
+        "sliding_window_pattern": 2, "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 500000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 20000.0}})"));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->ropes[*config->layer[0].rope].theta, 20000);
+    EXPECT_EQ(config->ropes[*config->layer[1].rope].theta, 500000);
+    EXPECT_EQ(config->ropes[1].pairs, kernels::RopePairs::Halves);
+}
+
+// GGUF has no key for the scale of the 27B: 5376 / 32 = 168.
+TEST(Gemma3, TheScaleOf27bFollowsFromItsLayers) {
+    GgufWriter writer;
+    writer.add_text("general.architecture", "gemma3");
+    writer.add_u32("gemma3.block_count", 62).add_u32("gemma3.context_length", 131072);
+    writer.add_u32("gemma3.embedding_length", 5376).add_u32("gemma3.feed_forward_length", 21504);
+    writer.add_u32("gemma3.attention.head_count", 32).add_u32("gemma3.attention.key_length", 128);
+    writer.add_u32("gemma3.attention.value_length", 128).add_u32("gemma3.vocab_size", 1000);
+    writer.add_f32("gemma3.attention.layer_norm_rms_epsilon", 1e-6f);
+    const auto bytes = writer.finish();
+    const auto config = config_from_gguf(*GgufFile::parse(bytes));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_NEAR(config->attention_scale, 0.077152, 1e-6);
+    EXPECT_EQ(config->layer[0].visible, Visibility::all());  // no window said: none
+}
+
+TEST(Gemma2, NullSwitchesACapOffAndAbsenceDoesNot) {
+    EXPECT_EQ(from_json(shape_of("gemma2", R"("query_pre_attn_scalar": 144)"))->logit_soft_cap,
+              30.0f);
+    const auto off = from_json(
+        shape_of("gemma2", R"("attn_logit_softcapping": null, "final_logit_softcapping": null)"));
+    EXPECT_EQ(off->logit_soft_cap, 0.0f);
+    EXPECT_EQ(off->attention_soft_cap, 0.0f);
+    EXPECT_THAT(refusal(shape_of("gemma2", R"("use_bidirectional_attention": true)")),
+                HasSubstr("use_bidirectional_attention"));
+}
+
+TEST(Gemma4, SharingLayersReadTheLastOfTheirKind) {
+    const auto config = from_json(shape_of("gemma4_text", R"("sliding_window": 32,
+        "sliding_window_pattern": 3, "num_kv_shared_layers": 4, "global_head_dim": 32,
+        "use_double_wide_mlp": true)"));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->layer[3].kv_of, std::nullopt);
+    EXPECT_EQ(config->layer[4].kv_of, 3u);
+    EXPECT_EQ(config->layer[5].kv_of, 2u);  // sees everything, as the third does
+    EXPECT_EQ(config->layer[7].kv_of, 3u);
+    EXPECT_EQ(config->layer[7].feed_forward, 192u);
+    EXPECT_EQ(config->layer[5].head_dim, 32u);
+    EXPECT_THAT(refusal(shape_of("gemma4_text", R"("num_kv_shared_layers": 8)")),
+                HasSubstr("share the keys"));
+    EXPECT_THAT(refusal(shape_of("gemma4_text", R"("sliding_window": 32,
+        "per_layer_config": {"8": {"head_dim": 32}})")),
+                HasSubstr("per_layer_config.8"));
+}
+
+// 131072 / 4096: sqrt(1 + ln 32 / ln 4096).
+TEST(Phi3, LongropeStretchesAndGrows) {
+    const auto config = from_json(R"({"num_hidden_layers": 2, "hidden_size": 64,
+        "intermediate_size": 96, "num_attention_heads": 8, "vocab_size": 100,
+        "max_position_embeddings": 131072, "original_max_position_embeddings": 4096,
+        "partial_rotary_factor": 0.5, "model_type": "phi3",
+        "rope_scaling": {"type": "su", "short_factor": [1.0, 1.5], "long_factor": [2, 4.5]}})");
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->ropes[0].rotary_dim, 4u);
+    const auto& longrope = std::get<LongropeScaling>(config->ropes[0].scaling);
+    EXPECT_EQ(longrope.original_context, 4096u);
+    EXPECT_NEAR(longrope.attention_factor, 1.190238, 1e-6);
+    EXPECT_EQ(longrope.long_divisors, (std::vector<float>{2, 4.5f}));
+    EXPECT_EQ(config->context_tokens, 131072u);
+}
+
+TEST(Cohere2, OnlyWindowedLayersAreRotated) {
+    const auto config = from_json(shape_of("cohere2", R"("sliding_window": 32)"));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    for (uint32_t i = 0; i < 8; ++i) {
+        const bool global = (i + 1) % 4 == 0;
+        EXPECT_EQ(config->layer[i].rope.has_value(), !global);
+        EXPECT_EQ(config->layer[i].visible.sight, global ? Sight::All : Sight::Window);
+    }
+    EXPECT_EQ(config->output_matrix, OutputMatrix::Tied);
+}
+
+TEST(Ministral3, IsFoundInsideItsMultimodalFolder) {
+    const auto config = from_json(R"({"model_type": "mistral3", "vision_config": {},
+        "text_config": )" + shape_of("ministral3", R"("rope_parameters": {"rope_type": "yarn",
+            "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 32,
+            "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1})") +
+                                  "}");
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->architecture, "mistral3");
+    ASSERT_TRUE(config->temperature.has_value());
+    EXPECT_EQ(config->temperature->length, 32u);
+    EXPECT_EQ(std::get<YarnScaling>(config->ropes[0].scaling).attention_factor, 1);
+}
+
+TEST(Granite, FactorsThatAreMissingAreOne) {
+    const auto config = from_json(shape_of("granite", R"("logits_scaling": 8)"));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->logit_scale, 0.125f);
+    EXPECT_EQ(config->attention_scale, 1);
+    EXPECT_EQ(config->embedding_scale, 1);
+    EXPECT_EQ(config->residual_scale, 1.0f);
+    EXPECT_THAT(refusal(shape_of("granite", R"("logits_scaling": 0)")),
+                HasSubstr("logits_scaling"));
+}
+
+TEST(StableLm, RotatesAQuarterWhereNothingIsSaid) {
+    const auto config = from_json(shape_of("stablelm", R"("use_qkv_bias": false)"));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->ropes[0].rotary_dim, 4u);
+    EXPECT_EQ(config->qkv_bias, BiasRule::Never);
+    EXPECT_EQ(from_json(shape_of("stablelm", R"("rope_parameters": {"rope_type": "default",
+                                 "partial_rotary_factor": 0.5})"))
+                  ->ropes[0]
+                  .rotary_dim,
+              8u);
+}
+
+TEST(Families, EachIsKnownByEveryNameOnce) {
+    for (const char* name : {"llama", "gemma4", "command-r", "bert"}) {
+        EXPECT_THAT(known_architectures(), HasSubstr(name));
+        ASSERT_NE(find_family_of_gguf(name), nullptr);
+    }
+    const std::string types = known_model_types();
+    EXPECT_EQ(types.find("mistral3,"), types.rfind("mistral3,")) << types;
+}
+
+}  // namespace
+}  // namespace weir::model
