@@ -1,9 +1,10 @@
 # What nearly every source reads, read once: without it a build takes a third longer. Includes stay
-# complete all the same: the release and `fuzz` builds read every header for themselves.
+# complete all the same: builds under ccache, and for the rooms the release and `fuzz` too, read every
+# header for themselves.
 set(WEIR_COMMON_HEADERS <fmt/format.h> <algorithm> <chrono> <expected> <filesystem> <functional> <map>
     <memory> <optional> <span> <stop_token> <string> <string_view> <unordered_map> <variant> <vector>)
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/precompiled.cpp CONTENT "int main() {}\n")
 if(WEIR_PCH)
-    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/precompiled.cpp CONTENT "int main() {}\n")
     add_library(weir_pch OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
     target_link_libraries(weir_pch PRIVATE weir_flags)
     target_precompile_headers(weir_pch PRIVATE ${WEIR_COMMON_HEADERS})
@@ -18,6 +19,16 @@ set(WEIR_TEST_OPTIONS -O0)
 if(WEIR_SANITIZE)
     list(APPEND WEIR_TEST_OPTIONS -fno-sanitize=undefined)
 endif()
+
+# weir_test_program(NAME source …): a program of GoogleTest cases; its rooms are linked by the caller.
+function(weir_test_program name)
+    add_executable(${name} ${ARGN})
+    target_link_libraries(${name} PRIVATE weir_gtest)
+    target_compile_options(${name} PRIVATE ${WEIR_TEST_OPTIONS})
+    if(WEIR_TEST_PCH)
+        target_precompile_headers(${name} REUSE_FROM weir_test_pch)
+    endif()
+endfunction()
 
 # weir_library(NAME SOURCES … [DEPS room …] [LIBS target …] [TESTS …] [TEST_LIBS target …])
 #
@@ -35,12 +46,8 @@ function(weir_library name)
         target_precompile_headers(weir_${name} REUSE_FROM weir_pch)
     endif()
     if(ARG_TESTS AND WEIR_TESTS)
-        add_executable(weir_${name}_test ${ARG_TESTS})
-        target_link_libraries(weir_${name}_test PRIVATE weir_${name} ${ARG_TEST_LIBS} weir_gtest)
-        target_compile_options(weir_${name}_test PRIVATE ${WEIR_TEST_OPTIONS})
-        if(WEIR_PCH)
-            target_precompile_headers(weir_${name}_test REUSE_FROM weir_test_pch)
-        endif()
+        weir_test_program(weir_${name}_test ${ARG_TESTS})
+        target_link_libraries(weir_${name}_test PRIVATE weir_${name} ${ARG_TEST_LIBS})
         add_test(NAME ${name} COMMAND weir_${name}_test --gtest_brief=1)
         set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 600)
     endif()

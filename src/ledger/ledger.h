@@ -27,8 +27,10 @@ struct Entry {
     chat::Label label = chat::Label::Restricted;
     std::string outcome;  // "ok", or the error's code
     chat::Usage usage;
-    Price price;  // the one that the request was admitted at
-    PicoDollars cost{0};
+    bool is_usage_estimated = false;  // the backend did not say; counted here
+    // The one that the request was admitted at. Absent: nobody has said what the backend charges.
+    std::optional<Price> price;
+    PicoDollars cost{0};  // 0 without a price
     std::chrono::microseconds latency{0};
 };
 
@@ -37,6 +39,8 @@ struct SpendRow {
     std::string backend;
     std::string model;
     uint64_t requests = 0;
+    uint64_t unpriced = 0;   // of them, those whose price nobody has said: missing in `cost`
+    uint64_t estimated = 0;  // of them, those whose tokens were counted here, not by the backend
     uint64_t prompt_tokens = 0;
     uint64_t cached_tokens = 0;
     uint64_t completion_tokens = 0;
@@ -60,8 +64,10 @@ struct LedgerStats {
     uint64_t kept = 0;    // wait in memory for the database to take them, right now
 };
 
-// {"spend":[{"backend":…,"model":…,"requests":…,"prompt_tokens":…,"cached_tokens":…,
-// "completion_tokens":…,"cost_pico_dollars":…,"cost":"$0.01"},…]}
+// {"spend":[{"backend":…,"model":…,"requests":…,"unpriced_requests":…,"estimated_requests":…,
+// "prompt_tokens":…,"cached_tokens":…,"completion_tokens":…,"cost_pico_dollars":…,
+// "cost":"$0.01"},…]}. The cost reads "unknown" where no request had a price, and "$0.01 + 3
+// unpriced" where some had none.
 std::string spend_json(const std::vector<SpendRow>& rows);
 
 // The book of what was asked, answered and paid. Entries are written by one thread of its own,

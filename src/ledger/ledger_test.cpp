@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "ledger/keys.h"
+#include "ledger/rows.h"
 #include "store/database.h"
 
 namespace weir::ledger {
@@ -78,6 +79,7 @@ Entry entry(std::string backend, uint64_t tokens, int64_t cost) {
             .model = "m",
             .outcome = "ok",
             .usage = {.prompt_tokens = tokens, .completion_tokens = 1},
+            .price = Price{},
             .cost = PicoDollars{cost}};
 }
 
@@ -132,6 +134,50 @@ TEST(Ledger, SumsThatLeave64BitsAreStillExact) {
     EXPECT_EQ(rows[0].cost_text, "$18446744.073709551614");
     EXPECT_EQ(rows[0].prompt_tokens, uint64_t{std::numeric_limits<int64_t>::max()});
     EXPECT_EQ(rows[1].cost_text, "-$1.50");
+}
+
+TEST(Ledger, SaysWhatItDoesNotKnowOfACost) {
+    const auto ledger = Ledger::open(*store::open_memory()).value();
+    Entry unpriced = entry("half", 10, 0);
+    unpriced.price = std::nullopt;
+    Entry never = entry("never", 10, 0);
+    never.price = std::nullopt;
+    Entry estimated = entry("half", 10, 70'000'000'000);
+    estimated.is_usage_estimated = true;
+    std::promise<void> written;
+    const auto silent = [](const Result<void>& done) {
+        EXPECT_TRUE(done);
+    };
+    ledger->record(std::move(unpriced), silent);
+    ledger->record(std::move(never), silent);
+    ledger->record(std::move(estimated), [&](const Result<void>& done) {
+        EXPECT_TRUE(done);
+        written.set_value();
+    });
+    written.get_future().get();
+    const auto rows = spend(*ledger, 0);
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(std::tuple(rows[0].backend, rows[0].requests, rows[0].unpriced, rows[0].estimated),
+              std::tuple("half", 2u, 1u, 1u));
+    EXPECT_EQ(std::tuple(rows[1].backend, rows[1].requests, rows[1].unpriced, rows[1].estimated),
+              std::tuple("never", 1u, 1u, 0u));
+    const std::string json = spend_json(rows);
+    EXPECT_NE(json.find(R"("cost":"$0.07 + 1 unpriced")"), std::string::npos) << json;
+    EXPECT_NE(json.find(R"("cost":"unknown")"), std::string::npos) << json;
+}
+
+// Written by the first form of the schema: its rows had a price and the backend's own counts.
+TEST(Ledger, RowsOfAnOlderDatabaseArePricedAndExact) {
+    auto database = *store::open_memory();
+    ASSERT_TRUE(database->migrate("ledger", std::span(kSchema).first(1)));
+    ASSERT_TRUE(
+        database->query("INSERT INTO requests VALUES ('r', 1, '', 'm', 'old', 'm', "
+                        "'internal', 'ok', 3, 0, 4, 1, 1, 1, 7, 5)"));
+    const auto ledger = Ledger::open(std::move(database)).value();
+    const auto rows = spend(*ledger, 0);
+    ASSERT_EQ(rows.size(), 1u);
+    EXPECT_EQ(std::tuple(rows[0].requests, rows[0].unpriced, rows[0].estimated, rows[0].cost),
+              std::tuple(1u, 0u, 0u, PicoDollars{7}));
 }
 
 // A real database, disturbed from outside.

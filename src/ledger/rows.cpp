@@ -36,19 +36,24 @@ uint64_t count_at(const store::Row& row, size_t i) {
 }  // namespace
 
 // Numbers are in the units of their names; `rate` columns in 10^-18 dollars a token.
-constexpr std::array<store::Migration, 1> kSchema = {store::Migration{
-    "requests",
-    "CREATE TABLE requests ("
-    "  request_id TEXT NOT NULL, time_us BIGINT NOT NULL, key_name TEXT NOT NULL,"
-    "  route TEXT NOT NULL, backend TEXT NOT NULL, model TEXT NOT NULL, label TEXT NOT NULL,"
-    "  outcome TEXT NOT NULL, prompt_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,"
-    "  completion_tokens BIGINT NOT NULL, input_rate BIGINT NOT NULL, cached_rate BIGINT NOT NULL,"
-    "  output_rate BIGINT NOT NULL, cost_pico BIGINT NOT NULL, latency_us BIGINT NOT NULL);"
-    "CREATE INDEX requests_by_time ON requests (time_us)"}};
+constexpr std::array<store::Migration, 2> kSchema = {
+    store::Migration{
+        "requests",
+        "CREATE TABLE requests ("
+        "  request_id TEXT NOT NULL, time_us BIGINT NOT NULL, key_name TEXT NOT NULL,"
+        "  route TEXT NOT NULL, backend TEXT NOT NULL, model TEXT NOT NULL, label TEXT NOT NULL,"
+        "  outcome TEXT NOT NULL, prompt_tokens BIGINT NOT NULL, cached_tokens BIGINT NOT NULL,"
+        "  completion_tokens BIGINT NOT NULL, input_rate BIGINT NOT NULL, cached_rate BIGINT NOT "
+        "NULL,"
+        "  output_rate BIGINT NOT NULL, cost_pico BIGINT NOT NULL, latency_us BIGINT NOT NULL);"
+        "CREATE INDEX requests_by_time ON requests (time_us)"},
+    store::Migration{"what is known of a cost",
+                     "ALTER TABLE requests ADD COLUMN is_priced SMALLINT NOT NULL DEFAULT 1;"
+                     "ALTER TABLE requests ADD COLUMN is_estimated SMALLINT NOT NULL DEFAULT 0"}};
 
 constexpr std::string_view kInsert =
     "INSERT INTO requests VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, "
-    "$15, $16)";
+    "$15, $16, $17, $18)";
 
 // SQLite's SUM fails where it leaves 64 bits, and one such group would take every other down with
 // it. Each half of a number has 32 bits, so 2^31 rows can be summed.
@@ -57,14 +62,14 @@ constexpr std::string_view kSpend =
     "SUM(prompt_tokens >> 32), SUM(prompt_tokens & 4294967295), "
     "SUM(cached_tokens >> 32), SUM(cached_tokens & 4294967295), "
     "SUM(completion_tokens >> 32), SUM(completion_tokens & 4294967295), "
-    "SUM(cost_pico >> 32), SUM(cost_pico & 4294967295) "
+    "SUM(cost_pico >> 32), SUM(cost_pico & 4294967295), SUM(1 - is_priced), SUM(is_estimated) "
     "FROM requests WHERE time_us >= $1 GROUP BY backend, model ORDER BY backend, model";
 
 int64_t microseconds_of(std::chrono::system_clock::time_point time) {
     return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
 }
 
-std::array<store::Value, 16> columns_of(const Entry& entry) {
+std::array<store::Value, 18> columns_of(const Entry& entry) {
     const auto count = [](uint64_t tokens) {
         constexpr uint64_t kMax = std::numeric_limits<int64_t>::max();
         return store::Value(static_cast<int64_t>(std::min(tokens, kMax)));
@@ -72,6 +77,7 @@ std::array<store::Value, 16> columns_of(const Entry& entry) {
     const auto rate = [](Rate value) {
         return store::Value(static_cast<int64_t>(value));
     };
+    const Price price = entry.price.value_or(Price{});
     return {entry.request_id,
             microseconds_of(entry.time),
             entry.key,
@@ -83,11 +89,13 @@ std::array<store::Value, 16> columns_of(const Entry& entry) {
             count(entry.usage.prompt_tokens),
             count(entry.usage.cached_tokens),
             count(entry.usage.completion_tokens),
-            rate(entry.price.input),
-            rate(entry.price.cached.value_or(entry.price.input)),
-            rate(entry.price.output),
+            rate(price.input),
+            rate(price.cached.value_or(price.input)),
+            rate(price.output),
             static_cast<int64_t>(entry.cost),
-            int64_t{entry.latency.count()}};
+            int64_t{entry.latency.count()},
+            int64_t{entry.price ? 1 : 0},
+            int64_t{entry.is_usage_estimated ? 1 : 0}};
 }
 
 std::vector<SpendRow> spend_rows(const std::vector<store::Row>& rows) {
@@ -97,6 +105,8 @@ std::vector<SpendRow> spend_rows(const std::vector<store::Row>& rows) {
         sums.emplace_back(cost, SpendRow{.backend = text_at(row, 0),
                                          .model = text_at(row, 1),
                                          .requests = static_cast<uint64_t>(number_at(row, 2)),
+                                         .unpriced = static_cast<uint64_t>(number_at(row, 11)),
+                                         .estimated = static_cast<uint64_t>(number_at(row, 12)),
                                          .prompt_tokens = count_at(row, 3),
                                          .cached_tokens = count_at(row, 5),
                                          .completion_tokens = count_at(row, 7),

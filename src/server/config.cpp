@@ -111,12 +111,13 @@ Result<ledger::Rate> read_rate(ConfigTable& table, std::string_view key) {
     return table.checked(key, ledger::rate_from_dollars_per_million(text));
 }
 
-Result<ledger::Price> read_price(ConfigTable& backend) {
-    ledger::Price price;
+// A model of one's own costs nothing; what a provider charges has to be said.
+Result<std::optional<ledger::Price>> read_price(ConfigTable& backend, bool is_local) {
     WEIR_TRY_ASSIGN(auto table, backend.table("price"));
     if (!table) {
-        return price;
+        return is_local ? std::optional(ledger::Price{}) : std::nullopt;
     }
+    ledger::Price price;
     WEIR_TRY_ASSIGN(price.input, read_rate(*table, "input"));
     WEIR_TRY_ASSIGN(price.output, read_rate(*table, "output"));
     std::optional<std::string> cached;
@@ -202,7 +203,7 @@ Result<BackendConfig> read_backend(ConfigTable table, const std::filesystem::pat
     std::optional<chat::Label> clearance;
     WEIR_TRY(read_label(table, "clearance", clearance));
     backend.clearance = clearance.value_or(backend.clearance);
-    WEIR_TRY_ASSIGN(backend.price, read_price(table));
+    WEIR_TRY_ASSIGN(backend.price, read_price(table, backend.is_local()));
     WEIR_TRY(table.refuse_unknown());
     return backend;
 }

@@ -43,7 +43,7 @@ struct RemoteSource {
 struct BackendConfig {
     std::string name;
     chat::Label clearance = chat::Label::Internal;
-    ledger::Price price;
+    std::optional<ledger::Price> price;  // absent: a provider's, and nobody has said it
     std::variant<ModelSource, RemoteSource> source;
 
     bool is_local() const { return std::holds_alternative<ModelSource>(source); }

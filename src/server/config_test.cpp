@@ -65,7 +65,8 @@ TEST(Config, TheCommentedExampleIsValid) {
     EXPECT_TRUE(config->backends[0].is_local());
     EXPECT_EQ(config->backends[0].clearance, chat::Label::Restricted);
     EXPECT_EQ(config->backends[1].clearance, chat::Label::Internal);
-    EXPECT_EQ(config->backends[1].price.input, ledger::Rate{2'500'000'000'000});
+    EXPECT_EQ(config->backends[0].price->input, ledger::Rate{0});
+    EXPECT_EQ(config->backends[1].price->input, ledger::Rate{2'500'000'000'000});
     EXPECT_EQ(config->memory_budget_bytes, uint64_t{8} << 30);
     EXPECT_EQ(config->keys.at(0).hash, ledger::sha256("test"));
     ASSERT_EQ(config->routes.size(), 1u);

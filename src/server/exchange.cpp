@@ -245,8 +245,10 @@ ledger::Entry Exchange::entry_for(const Error* error, bool has_backend) const {
             entry.model = remote->model;  // it has not said what it calls it
         }
         entry.usage = usage_ ? *usage_ : estimate_.usage(*request_);
+        entry.is_usage_estimated = !usage_;
     }
-    const Result<ledger::PicoDollars> cost = ledger::cost_of(entry.usage, entry.price);
+    const Result<ledger::PicoDollars> cost =
+        ledger::cost_of(entry.usage, entry.price.value_or(ledger::Price{}));
     entry.cost = cost.value_or(ledger::PicoDollars{INT64_MAX});
     return entry;
 }

@@ -235,6 +235,7 @@ class Privacy(unittest.TestCase):
         spend = self.house.spend()
         # 7 fresh and 4 cached tokens in, 3 out: 7*2.50 + 4*1.25 + 3*10.00 = 52.5 millionths of a dollar
         self.assertEqual(spend["afar"]["cost"], "$0.0000525")
+        self.assertEqual((spend["afar"]["unpriced_requests"], spend["afar"]["estimated_requests"]), (0, 0))
         self.assertEqual((spend["afar"]["prompt_tokens"], spend["afar"]["cached_tokens"]), (11, 4))
         self.assertEqual((spend["here"]["requests"], spend["here"]["cost"]), (1, "$0.00"))
 

@@ -153,7 +153,10 @@ class Upstream(unittest.TestCase):
 
     def test_UP10_without_usage_the_tokens_seen_are_billed(self):
         self.stream("no-usage")
-        self.assertEqual(self.house.spend()["no-usage"]["completion_tokens"], 4)  # 15 bytes in 3 events
+        row = self.house.spend()["no-usage"]
+        self.assertEqual(row["completion_tokens"], 4)  # 15 bytes in 3 events
+        self.assertEqual((row["estimated_requests"], row["unpriced_requests"], row["cost"]),
+                         (row["requests"], row["requests"], "unknown"))
 
     def test_AP10_a_client_that_goes_away_ends_the_request_upstream(self):
         connection, response = self.house.open_stream(
