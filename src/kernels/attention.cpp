@@ -34,7 +34,9 @@ void write_token(const KvLayout& layout, std::byte* part, size_t slot, const flo
     for (size_t h = 0; h < layout.kv_heads; ++h) {
         auto* keys = reinterpret_cast<Element*>(part + h * layout.head_bytes());
         Element* values = keys + layout.key_dim * layout.block_tokens;
-        convert(v + h * layout.value_dim, layout.value_dim, values + slot * layout.value_dim);
+        if (layout.value_dim > 0) {
+            convert(v + h * layout.value_dim, layout.value_dim, values + slot * layout.value_dim);
+        }
         // The key goes across: one element into each of key_dim rows.
         std::array<Element, 64> piece;
         for (size_t d = 0; d < layout.key_dim; d += piece.size()) {

@@ -200,6 +200,11 @@ Result<void> TransformerConfig::validate() const {
     if (delta_net) {
         WEIR_TRY(delta_net->validate(layers));
     }
+    if (draft_layers > kLayersMax) {
+        return data_corrupt("{} layers for drafting", draft_layers);
+    }
+    WEIR_TRY(moe ? moe->validate(layers) : Result<void>());
+    WEIR_TRY(latent ? latent->validate() : Result<void>());
     return {};
 }
 

@@ -12,6 +12,8 @@
 #include "kernels/recurrent.h"
 #include "kernels/row_ops.h"
 #include "model/gguf.h"
+#include "model/latent_config.h"
+#include "model/moe_config.h"
 #include "model/weight_packing.h"
 
 namespace weir::model {
@@ -102,6 +104,7 @@ struct Visibility {
 
     static constexpr Visibility all() { return {}; }
     static constexpr Visibility window(uint32_t tokens) { return {Sight::Window, tokens}; }
+    static constexpr Visibility chunk(uint32_t tokens) { return {Sight::Chunk, tokens}; }
 
     // The first key that the query at `position` sees.
     constexpr uint32_t first_key(uint32_t position) const {
@@ -141,6 +144,7 @@ enum class HeadNorm : uint8_t {
     None,
     Rms,            // one weight [head_dim] for all heads
     LayerEachHead,  // mean subtracted, a weight [heads, head_dim]
+    UnitAfterRope,  // root mean square without a weight, after the rotation, on rotated layers
 };
 
 enum class Activation : uint8_t {
@@ -166,6 +170,7 @@ struct QueryTemperature {
     double beta = 0;
     uint32_t length = 1;
     uint32_t shift = 0;
+    bool rotated_too = true;  // else only on layers without positions
 };
 
 // Gated DeltaNet layers (layers/delta_net.h).
@@ -249,6 +254,9 @@ struct TransformerConfig {
 
     // What the norm before it is called in GGUF.
     std::string_view feed_forward_norm = "ffn_norm";  // static
+
+    std::optional<MoeConfig> moe;        // experts in place of the feed-forward layer
+    std::optional<LatentConfig> latent;  // compressed keys and values
 
     OutputMatrix output_matrix = OutputMatrix::Own;
 

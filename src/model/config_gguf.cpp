@@ -179,7 +179,9 @@ Result<void> read_shape(GgufConfig& in, TransformerConfig& out) {
                             out.heads, out.hidden);
     }
     out.head_dim = key_length.value_or(out.hidden / out.heads);
-    if (value_length.value_or(out.head_dim) != out.head_dim) {
+    // Compressed keys and values have lengths of their own.
+    const bool latent = in.file().find(in.key("attention.kv_lora_rank")) != nullptr;
+    if (!latent && value_length.value_or(out.head_dim) != out.head_dim) {
         return unsupported("key {}: {}, where keys have {}", in.key("attention.value_length"),
                            *value_length, out.head_dim);
     }

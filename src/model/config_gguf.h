@@ -45,6 +45,7 @@ class GgufConfig {
     // than zero or false.
     Result<void> refuse_unless_zero(std::string_view name);
 
+    bool has_key(std::string_view name) const { return file_.find(key(name)) != nullptr; }
     // Whether a tensor of this name is in the file: what no key says.
     bool has_tensor(std::string_view name) const;
 

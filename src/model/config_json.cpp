@@ -311,8 +311,9 @@ Result<void> refuse_named(JsonConfig& in, std::span<const std::string_view> name
     return {};
 }
 
-Result<void> refuse_code(JsonConfig& in) {
-    if (in.has("auto_map")) {
+// Of a family that was published with Python code, this build's own is used.
+Result<void> refuse_code(JsonConfig& in, const Family* family) {
+    if (in.has("auto_map") && (family == nullptr || !family->published_with_code)) {
         return unsupported("{}: this model comes with its own Python code, which is never executed",
                            in.fields().path_of("auto_map"));
     }
@@ -376,7 +377,7 @@ Result<TransformerConfig> read_decoder(JsonConfig& in, std::string_view model_ty
     TransformerConfig config;
     config.family = family;
     config.architecture = family->gguf_architectures.front();
-    WEIR_TRY(refuse_code(in));
+    WEIR_TRY(refuse_code(in, family));
     WEIR_TRY(refuse_named(in, kParts));
     WEIR_TRY(read_shape(in, family->json, config));
     WEIR_TRY(read_activation(in, family->json, config));
@@ -390,7 +391,7 @@ Result<TransformerConfig> read_decoder(JsonConfig& in, std::string_view model_ty
 }
 
 Result<TransformerConfig> read_wrapped(JsonConfig& whole, const WrappedType& wrapped) {
-    WEIR_TRY(refuse_code(whole));
+    WEIR_TRY(refuse_code(whole, nullptr));
     WEIR_TRY(refuse_named(whole, kRefused));
     WEIR_TRY_ASSIGN(const json::Object* text, whole.fields().object("text_config"));
     if (text == nullptr) {

@@ -21,6 +21,7 @@ class JsonConfig {
 
     json::Fields& fields() { return fields_; }
     bool has(std::string_view name) { return fields_.get(name) != nullptr; }
+    bool mentions(std::string_view name) const { return object_.find(name) != nullptr; }  // or null
 
     Result<std::optional<uint32_t>> size(std::string_view name);  // up to 2^32 - 1
     Result<uint32_t> require_size(std::string_view name);

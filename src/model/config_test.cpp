@@ -194,9 +194,10 @@ TEST(ConfigGguf, UnknownArchitecturesAreNamed) {
 }
 
 TEST(ConfigGguf, KeysThatMightChangeTheResultsAreRefusedByName) {
-    for (const char* name : {"attn_logit_softcapping", "expert_count", "attention.indexer.top_k",
-                             "hyper_connection.rate", "nextn_predict_layers", "a_key_of_tomorrow",
-                             "attention.temperature_scale", "rope.dimension_sections"}) {
+    for (const char* name :
+         {"attn_logit_softcapping", "expert_group_count", "attention.indexer.top_k",
+          "hyper_connection.rate", "nextn_predict_layers", "a_key_of_tomorrow",
+          "attention.temperature_scale", "rope.dimension_sections"}) {
         EXPECT_THAT(with(name, 2).refusal(), HasSubstr(name));
     }
     EXPECT_TRUE(with("expert_count", 0).read().has_value());

@@ -62,6 +62,7 @@ struct Family {
     Result<void> (*finish_json)(JsonConfig& in, TransformerConfig& out);
     JsonDefaults json = {};
     std::span<const WrappedType> wrapped = {};
+    bool published_with_code = false;  // config.json has auto_map, for libraries without the family
     std::span<const TensorName> names = {};     // before the common ones
     std::string_view layers = "model.layers.";  // what a layer's names in safetensors begin with
     std::string_view may_begin_with = {};       // and all names of some files

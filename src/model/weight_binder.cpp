@@ -60,12 +60,15 @@ Result<const StoredTensor*> WeightBinder::take_stored(std::string_view name,
     return tensor;
 }
 
-void WeightBinder::ignore(std::string_view name) {
-    used_.insert(index_.file_name(prefix_ + std::string(name)));
+void WeightBinder::ignore_layer(uint32_t layer) {
+    // The beginning of its tensors' names, by one that every layer has.
+    const std::string any = index_.file_name(fmt::format("blk.{}.attn_norm.weight", layer));
+    const std::string number = fmt::format(".{}.", layer);
+    ignore_prefix(any.substr(0, any.find(number) + number.size()));
 }
 
-void WeightBinder::ignore_layer(uint32_t layer) {
-    ignore_prefix(fmt::format("blk.{}.", layer));
+void WeightBinder::ignore(std::string_view name) {
+    used_.insert(index_.file_name(prefix_ + std::string(name)));
 }
 
 void WeightBinder::ignore_prefix(std::string_view prefix) {

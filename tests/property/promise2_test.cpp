@@ -1,9 +1,9 @@
 // Promise 2 with nothing faked but the size: the real forward pass over the real kernels, under the
 // real scheduler and cache, for every weight type and every variant of the kernels that this CPU
-// has; and for models that come as Hugging Face folders, with layers that see only a window. One
-// request alone must give the same tokens and the same logits, to the bit, among others, with
-// prefill chunks of 1, 7 and 512, with 1 and 2 threads, after a prefix hit, after preemptions, and
-// where memory is too small for all.
+// has; and for models that come as Hugging Face folders, with layers that see only a window, with
+// experts and with latent keys. One request alone must give the same tokens and the same logits, to
+// the bit, among others, with prefill chunks of 1, 7 and 512, with 1 and 2 threads, after a prefix
+// hit, after preemptions, and where memory is too small for all.
 
 #include <gtest/gtest.h>
 
@@ -19,6 +19,7 @@
 #include "model/load.h"
 #include "model/testing/temporary_folder.h"
 #include "model/testing/tiny_hybrid.h"
+#include "model/testing/tiny_mixture.h"
 #include "model/testing/tiny_model.h"
 
 namespace weir::engine::testing {
@@ -146,6 +147,32 @@ TEST(Promise2OverFamilies, TheAnswerDoesNotDependOnAnythingElse) {
             {.prompt_tokens = 41, .answer_tokens = 5, .others = 5, .other_tokens_max = 20});
     }
 }
+
+using model::testing::MixtureFamily;
+
+class Promise2OverMixtures : public ::testing::TestWithParam<MixtureFamily> {};
+
+// Experts, whose rows are gathered from the whole batch; windows, chunks and sinks; latent keys.
+// One variant of the kernels: that all give the same bits, the model's own tests say.
+TEST_P(Promise2OverMixtures, ARowsExpertsDoNotDependOnItsCompany) {
+    model::testing::TinyMixture tiny(GetParam());
+    tiny.window = 19;
+    tiny.chunk = 19;
+    const model::testing::TemporaryFolder folder;
+    model::testing::write_mixture_folder(tiny, folder.path());
+    const auto source = model::ModelSource::open(folder.path());
+    ASSERT_TRUE(source) << source.error().message;
+    expect_promise(*source, *kernels::available_kernels().back(),
+                   {.prompt_tokens = 41,
+                    .answer_tokens = 6,
+                    .others = kIsSanitized ? 4u : 12u,
+                    .other_tokens_max = 30});
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Promise2OverMixtures,
+                         ::testing::Values(MixtureFamily::Qwen2Moe, MixtureFamily::GptOss,
+                                           MixtureFamily::Llama4, MixtureFamily::DeepseekV3),
+                         [](const auto& instance) { return model::testing::name(instance.param); });
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Promise2OverFolders,
                          ::testing::ValuesIn(kernels::available_kernels().begin(),

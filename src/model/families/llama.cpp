@@ -3,6 +3,8 @@
 #include "model/config_gguf.h"
 #include "model/config_json.h"
 #include "model/families/families.h"
+#include "model/families/mixtral.h"
+#include "model/layers/mixture.h"
 
 // Llama 2, 3, 3.1, 3.2, 3.3 and Mistral 7B, Nemo, Small (Touvron et al. 2023, Jiang et al. 2023);
 // of Mistral Small 3.1 and 3.2 ("mistral3", which also see images) the part that handles text.
@@ -14,7 +16,8 @@
 //   logits = Wout rmsnorm(x)                                 Wout is the embedding if tied
 //
 // Query heads share KV heads in groups. Biases only where attention_bias and mlp_bias say so (GGUF:
-// where the tensors are). Mistral's window covers all layers, or those that layer_types names; it
+// where the tensors are). A GGUF of this architecture with experts is Mixtral
+// (families/mixtral.cpp). Mistral's window covers all layers, or those that layer_types names; it
 // is 4096 tokens where config.json does not mention it, and off where it says null (v0.2 and
 // later). GGUF has no key for it that converters write, so there a missing one is none.
 //
@@ -30,11 +33,15 @@ constexpr std::array<std::string_view, 1> kArchitectures = {"llama"};
 constexpr std::array<std::string_view, 3> kModelTypes = {"llama", "mistral", "ministral"};
 constexpr std::array kWrapped = {WrappedType{"mistral3", "mistral"}};  // Small 3.1 and 3.2
 
-Result<void> finish_gguf(GgufConfig&, TransformerConfig& out) {
+Result<void> finish_gguf(GgufConfig& in, TransformerConfig& out) {
     out.set_rope_pairs(kernels::RopePairs::Adjacent);
     out.qkv_bias = BiasRule::IfPresent;
     out.output_bias = BiasRule::IfPresent;
     out.mlp_bias = BiasRule::IfPresent;
+    WEIR_TRY_ASSIGN(const auto experts, in.size("expert_count"));
+    if (experts.value_or(0) != 0) {
+        return read_gguf_mixtral(in, out);
+    }
     return {};
 }
 
@@ -70,7 +77,8 @@ const Family& llama_family() {
                                     .model_types = kModelTypes,
                                     .finish_gguf = finish_gguf,
                                     .finish_json = finish_json,
-                                    .wrapped = kWrapped};
+                                    .wrapped = kWrapped,
+                                    .make_feed_forward = make_mixture};
     return kFamily;
 }
 

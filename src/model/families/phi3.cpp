@@ -41,6 +41,7 @@ const Family& phi3_family() {
                                     .finish_gguf = finish_gguf,
                                     .finish_json = finish_json,
                                     .json = {.epsilon = 1e-5},
+                                    .published_with_code = true,
                                     .names = kTensorNames};
     return kFamily;
 }

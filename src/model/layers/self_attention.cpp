@@ -8,6 +8,7 @@
 #include "kernels/thread_pool.h"
 #include "model/layers/linear.h"
 #include "model/layers/norm.h"
+#include "model/layers/temperature.h"
 #include "model/weight_binder.h"
 
 namespace weir::model {
@@ -76,8 +77,8 @@ class SelfAttention final : public TokenMixer {
 
         project(pass, input.x, {q, k, v, gate});
         place(pass, q, heads_, weights_.q_norm);
-        if (temperature_) {
-            heat(pass, q);
+        if (temperature_ && (temperature_->rotated_too || !shape_.rope)) {
+            heat(pass, *temperature_, query_dim(), q);
         }
         if (!shape_.kv_of) {
             if (value_norm_) {
@@ -181,10 +182,16 @@ class SelfAttention final : public TokenMixer {
                 kernels::layer_norm_heads(pass.compute, x.data(), pass.rows, heads, norm, epsilon_,
                                           x.data());
                 break;
+            case HeadNorm::UnitAfterRope:
+                break;
         }
         if (shape_.rope) {
             kernels::rope(pass.compute, pass.ropes[*shape_.rope], pass.row_numbers, heads, head_dim,
                           x.data(), heads * head_dim);
+            if (head_norm_ == HeadNorm::UnitAfterRope) {
+                kernels::rms_norm(pass.compute, x.data(), pass.rows * heads, head_dim, {}, epsilon_,
+                                  x.data());
+            }
         }
     }
 
@@ -203,19 +210,6 @@ class SelfAttention final : public TokenMixer {
                 }
             }
         });
-    }
-
-    void heat(const Pass& pass, std::span<float> q) const {
-        for (size_t r = 0; r < pass.rows; ++r) {
-            // Whole ones.
-            const uint64_t steps =
-                (uint64_t{pass.positions[r]} + temperature_->shift) / temperature_->length;
-            const double factor = 1 + temperature_->beta * std::log1p(static_cast<double>(steps));
-            if (factor != 1) {
-                kernels::scale(pass.compute, static_cast<float>(factor), query_dim(),
-                               q.data() + r * query_dim());
-            }
-        }
     }
 
     Weights weights_;
@@ -283,7 +277,7 @@ Result<void> bind_head_norms(WeightBinder& in, const TransformerConfig& config,
         }
         return {};
     };
-    if (config.qk_norm == HeadNorm::None) {
+    if (config.qk_norm == HeadNorm::None || config.qk_norm == HeadNorm::UnitAfterRope) {
         return {};
     }
     WEIR_TRY(bind("attn_q_norm", config.heads, out.q_norm));

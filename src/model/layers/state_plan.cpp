@@ -37,7 +37,8 @@ kv::AttentionGroup group_of(const KvNeed& need) {
     return {.kv_heads = need.kv_heads,
             .key_dim = need.key_dim,
             .value_dim = need.value_dim,
-            .window_tokens = bounded ? std::optional(need.visible.tokens) : std::nullopt};
+            .window_tokens = bounded ? std::optional(need.visible.tokens) : std::nullopt,
+            .window_stands = need.visible.sight == Sight::Chunk};
 }
 
 // Into how many groups each kind is cut: as many as bring it closest to the size of the smallest
