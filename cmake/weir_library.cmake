@@ -10,8 +10,18 @@ if(WEIR_PCH)
     target_precompile_headers(weir_pch PRIVATE ${WEIR_COMMON_HEADERS})
 endif()
 
-# Where bytes become numbers by casts.
+# Where bytes become numbers by casts: there the sanitizers' builds look at alignment too.
 set(WEIR_RAW_ROOMS base kernels kv model tensor)
+set(WEIR_RAW_OPTIONS)
+if(WEIR_SANITIZE MATCHES undefined)
+    set(WEIR_RAW_OPTIONS -fsanitize=alignment)
+endif()
+if(WEIR_PCH)  # a header is precompiled with the options of those who read it
+    add_library(weir_raw_pch OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
+    target_link_libraries(weir_raw_pch PRIVATE weir_flags)
+    target_compile_options(weir_raw_pch PRIVATE ${WEIR_RAW_OPTIONS})
+    target_precompile_headers(weir_raw_pch PRIVATE ${WEIR_COMMON_HEADERS})
+endif()
 
 # What is judged, and has to be fast, is the rooms: a test is compiled quickly instead, and its own
 # expectations are not looked into.
@@ -40,10 +50,13 @@ function(weir_library name)
     add_library(weir_${name} STATIC ${ARG_SOURCES})
     list(TRANSFORM ARG_DEPS PREPEND weir_)
     target_link_libraries(weir_${name} PUBLIC weir_flags ${ARG_DEPS} ${ARG_LIBS})
-    if(WEIR_SANITIZE MATCHES undefined AND name IN_LIST WEIR_RAW_ROOMS)
-        target_compile_options(weir_${name} PRIVATE -fsanitize=alignment)
-    elseif(WEIR_PCH)
-        target_precompile_headers(weir_${name} REUSE_FROM weir_pch)
+    set(raw "")
+    if(name IN_LIST WEIR_RAW_ROOMS)
+        set(raw raw_)
+        target_compile_options(weir_${name} PRIVATE ${WEIR_RAW_OPTIONS})
+    endif()
+    if(WEIR_PCH)
+        target_precompile_headers(weir_${name} REUSE_FROM weir_${raw}pch)
     endif()
     if(ARG_TESTS AND WEIR_TESTS)
         weir_test_program(weir_${name}_test ${ARG_TESTS})
