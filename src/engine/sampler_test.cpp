@@ -120,9 +120,9 @@ TEST(Sampler, DrawsByTheProbabilities) {
 TEST(Sampler, ADrawBelongsToSeedChoiceAndPosition) {
     const Row row(1000, 0.0f);
     std::vector<TokenId> drawn;
-    for (const uint64_t seed : {1, 2}) {
+    for (const uint64_t seed : {1u, 2u}) {
         for (const uint32_t choice : {0u, 1u}) {
-            for (const uint64_t position : {10, 11}) {
+            for (const uint64_t position : {10u, 11u}) {
                 Sampler sampler({}, seed, choice, 1000, {});
                 SamplerScratch scratch;
                 Row copy = row;

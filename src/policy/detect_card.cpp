@@ -125,8 +125,7 @@ bool is_card_reversed(std::string_view window) {
 // One run of groups, [first, end) of the text's.
 class Run {
   public:
-    Run(const Numbers& numbers, size_t first, size_t end)
-        : numbers_(numbers), first_(first), end_(end) {
+    Run(const Numbers& numbers, size_t first, size_t end) : numbers_(numbers), first_(first) {
         for (size_t group = first; group < end; ++group) {
             edges_.push_back(numbers.begin(group));
         }
@@ -251,7 +250,6 @@ class Run {
 
     const Numbers& numbers_;
     size_t first_;
-    size_t end_;
     std::vector<size_t> edges_;  // where groups begin in the digits, and the end
 };
 

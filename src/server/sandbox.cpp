@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 
 namespace weir::server {
@@ -22,11 +23,19 @@ using Filter = std::unique_ptr<void, ReleaseFilter>;
 
 // A sanitizer's runtime calls more, and other things with every version: there, and only there,
 // what is not named is allowed. What is denied by name is denied everywhere.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef WEIR_SANITIZED
 constexpr uint32_t kUnnamed = SCMP_ACT_ALLOW;
 #else
 constexpr uint32_t kUnnamed = SCMP_ACT_ERRNO(ENOSYS);
 #endif
+
+using Values = std::initializer_list<scmp_datum_t>;
+
+// An argument of a call, as the kernel compares it: all 64 bits.
+constexpr scmp_arg_cmp condition(unsigned argument, scmp_compare how, scmp_datum_t a,
+                                 scmp_datum_t b = 0) {
+    return {argument, how, a, b};
+}
 
 // What a program needs that reads files, computes with threads and answers on a socket that it has.
 constexpr auto kAllowed = std::to_array<int>({
@@ -299,8 +308,8 @@ class Rules {
 
     // `call` with this value of an argument, and no other.
     void allow_only(int call, unsigned argument, scmp_datum_t value) {
-        add(SCMP_ACT_ALLOW, call, SCMP_CMP64(argument, SCMP_CMP_EQ, value));
-        add(kDeny, call, SCMP_CMP64(argument, SCMP_CMP_NE, value));
+        add(SCMP_ACT_ALLOW, call, condition(argument, SCMP_CMP_EQ, value));
+        add(kDeny, call, condition(argument, SCMP_CMP_NE, value));
     }
 
     bool failed() const { return failed_ != 0; }
@@ -314,10 +323,10 @@ class Rules {
 // of two, and O_TRUNC and O_CREAT do their work without them.
 void allow_reading(Rules& rules, int call, unsigned flags_argument) {
     constexpr scmp_datum_t kChanges = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
-    rules.add(SCMP_ACT_ALLOW, call, SCMP_CMP64(flags_argument, SCMP_CMP_MASKED_EQ, kChanges, 0));
+    rules.add(SCMP_ACT_ALLOW, call, condition(flags_argument, SCMP_CMP_MASKED_EQ, kChanges, 0));
     for (scmp_datum_t bit = 1; bit <= kChanges; bit <<= 1) {
         if ((kChanges & bit) != 0) {
-            rules.add(kDeny, call, SCMP_CMP64(flags_argument, SCMP_CMP_MASKED_EQ, bit, bit));
+            rules.add(kDeny, call, condition(flags_argument, SCMP_CMP_MASKED_EQ, bit, bit));
         }
     }
 }
@@ -326,8 +335,8 @@ void allow_reading(Rules& rules, int call, unsigned flags_argument) {
 // look: ENOSYS makes the C library fall back to clone. The same for openat2.
 void allow_threads(Rules& rules) {
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone),
-              SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-    rules.add(kDeny, SCMP_SYS(clone), SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+              condition(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    rules.add(kDeny, SCMP_SYS(clone), condition(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
     rules.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
     rules.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2));
 }
@@ -337,38 +346,39 @@ void allow_itself(Rules& rules) {
     const auto self = static_cast<scmp_datum_t>(::getpid());
     rules.allow_only(SCMP_SYS(kill), 0, self);
     rules.allow_only(SCMP_SYS(tgkill), 0, self);
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), SCMP_CMP64(0, SCMP_CMP_EQ, 0),
-              SCMP_CMP64(2, SCMP_CMP_EQ, 0));
-    rules.add(kDeny, SCMP_SYS(prlimit64), SCMP_CMP64(0, SCMP_CMP_NE, 0));
-    rules.add(kDeny, SCMP_SYS(prlimit64), SCMP_CMP64(0, SCMP_CMP_EQ, 0),
-              SCMP_CMP64(2, SCMP_CMP_NE, 0));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), condition(0, SCMP_CMP_EQ, 0),
+              condition(2, SCMP_CMP_EQ, 0));
+    rules.add(kDeny, SCMP_SYS(prlimit64), condition(0, SCMP_CMP_NE, 0));
+    rules.add(kDeny, SCMP_SYS(prlimit64), condition(0, SCMP_CMP_EQ, 0),
+              condition(2, SCMP_CMP_NE, 0));
 }
 
 // Calls that are many in one, by what they are asked to do: not F_SETOWN, which sends signals to
 // others, nor TIOCSTI, which types into our terminal.
 void allow_some_of_many(Rules& rules) {
-    for (const scmp_datum_t request : {FIONBIO, FIONREAD, TCGETS, TIOCGWINSZ, TIOCOUTQ}) {
-        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), SCMP_CMP64(1, SCMP_CMP_EQ, request));
+    for (const scmp_datum_t request : Values{FIONBIO, FIONREAD, TCGETS, TIOCGWINSZ, TIOCOUTQ}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), condition(1, SCMP_CMP_EQ, request));
     }
-    for (const scmp_datum_t request : {TIOCSTI, TIOCLINUX}) {
-        rules.add(kDeny, SCMP_SYS(ioctl), SCMP_CMP64(1, SCMP_CMP_EQ, request));
+    for (const scmp_datum_t request : Values{TIOCSTI, TIOCLINUX}) {
+        rules.add(kDeny, SCMP_SYS(ioctl), condition(1, SCMP_CMP_EQ, request));
     }
     for (const scmp_datum_t command :
-         {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD, F_DUPFD_CLOEXEC}) {
-        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), SCMP_CMP64(1, SCMP_CMP_EQ, command));
+         Values{F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD, F_DUPFD_CLOEXEC}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), condition(1, SCMP_CMP_EQ, command));
     }
-    for (const scmp_datum_t command : {F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE, F_NOTIFY}) {
-        rules.add(kDeny, SCMP_SYS(fcntl), SCMP_CMP64(1, SCMP_CMP_EQ, command));
+    for (const scmp_datum_t command :
+         Values{F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE, F_NOTIFY}) {
+        rules.add(kDeny, SCMP_SYS(fcntl), condition(1, SCMP_CMP_EQ, command));
     }
-    for (const scmp_datum_t option : {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE,
-                                      PR_SET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_SET_SECCOMP}) {
-        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, option));
+    for (const scmp_datum_t option : Values{PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_DUMPABLE,
+                                            PR_SET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_SET_SECCOMP}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), condition(0, SCMP_CMP_EQ, option));
     }
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, PR_SET_DUMPABLE),
-              SCMP_CMP64(1, SCMP_CMP_EQ, 0));
-    rules.add(kDeny, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, PR_SET_DUMPABLE),
-              SCMP_CMP64(1, SCMP_CMP_NE, 0));
-    rules.add(kDeny, SCMP_SYS(prctl), SCMP_CMP64(0, SCMP_CMP_EQ, PR_SET_PTRACER));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), condition(0, SCMP_CMP_EQ, PR_SET_DUMPABLE),
+              condition(1, SCMP_CMP_EQ, 0));
+    rules.add(kDeny, SCMP_SYS(prctl), condition(0, SCMP_CMP_EQ, PR_SET_DUMPABLE),
+              condition(1, SCMP_CMP_NE, 0));
+    rules.add(kDeny, SCMP_SYS(prctl), condition(0, SCMP_CMP_EQ, PR_SET_PTRACER));
 }
 
 }  // namespace

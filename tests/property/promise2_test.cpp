@@ -44,7 +44,7 @@ void expect_promise(const model::ModelSource::Pointer& source, const kernels::Ke
 }
 
 // Sanitizers look for what a few others show as well as many.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef WEIR_SANITIZED
 constexpr bool kIsSanitized = true;
 #else
 constexpr bool kIsSanitized = false;

@@ -255,7 +255,7 @@ void on_stack_of(size_t bytes, void (*work)()) {
 }
 
 // Sanitizers make frames several times larger.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef WEIR_SANITIZED
 constexpr size_t kSmallStackBytes = size_t{4} << 20;
 #else
 constexpr size_t kSmallStackBytes = size_t{256} << 10;
