@@ -1,6 +1,5 @@
 # What nearly every source reads, read once: without it a build takes a third longer. Includes stay
-# complete all the same: builds under ccache, and for the rooms the release and `fuzz` too, read every
-# header for themselves.
+# complete all the same: builds under ccache, and `fuzz`, read every header for themselves.
 set(WEIR_COMMON_HEADERS <fmt/format.h> <algorithm> <chrono> <expected> <filesystem> <functional> <map>
     <memory> <optional> <span> <stop_token> <string> <string_view> <unordered_map> <variant> <vector>)
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/precompiled.cpp CONTENT "int main() {}\n")
@@ -16,7 +15,7 @@ set(WEIR_RAW_OPTIONS)
 if(WEIR_SANITIZE MATCHES undefined)
     set(WEIR_RAW_OPTIONS -fsanitize=alignment)
 endif()
-if(WEIR_PCH)  # a header is precompiled with the options of those who read it
+if(WEIR_PCH AND WEIR_RAW_OPTIONS)  # a header is precompiled with the options of those who read it
     add_library(weir_raw_pch OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
     target_link_libraries(weir_raw_pch PRIVATE weir_flags)
     target_compile_options(weir_raw_pch PRIVATE ${WEIR_RAW_OPTIONS})
@@ -35,8 +34,16 @@ function(weir_test_program name)
     add_executable(${name} ${ARGN})
     target_link_libraries(${name} PRIVATE weir_gtest)
     target_compile_options(${name} PRIVATE ${WEIR_TEST_OPTIONS})
-    if(WEIR_TEST_PCH)
+    if(WEIR_PCH)
         target_precompile_headers(${name} REUSE_FROM weir_test_pch)
+    endif()
+endfunction()
+
+# weir_test_library(NAME source …): what the tests of several rooms share, compiled like a room.
+function(weir_test_library name)
+    add_library(${name} STATIC EXCLUDE_FROM_ALL ${ARGN})
+    if(WEIR_PCH)
+        target_precompile_headers(${name} REUSE_FROM weir_pch)
     endif()
 endfunction()
 
@@ -50,13 +57,13 @@ function(weir_library name)
     add_library(weir_${name} STATIC ${ARG_SOURCES})
     list(TRANSFORM ARG_DEPS PREPEND weir_)
     target_link_libraries(weir_${name} PUBLIC weir_flags ${ARG_DEPS} ${ARG_LIBS})
-    set(raw "")
-    if(name IN_LIST WEIR_RAW_ROOMS)
-        set(raw raw_)
+    set(pch weir_pch)
+    if(WEIR_RAW_OPTIONS AND name IN_LIST WEIR_RAW_ROOMS)
+        set(pch weir_raw_pch)
         target_compile_options(weir_${name} PRIVATE ${WEIR_RAW_OPTIONS})
     endif()
     if(WEIR_PCH)
-        target_precompile_headers(weir_${name} REUSE_FROM weir_${raw}pch)
+        target_precompile_headers(weir_${name} REUSE_FROM ${pch})
     endif()
     if(ARG_TESTS AND WEIR_TESTS)
         weir_test_program(weir_${name}_test ${ARG_TESTS})
