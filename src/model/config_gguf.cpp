@@ -190,7 +190,10 @@ Result<void> read_shape(GgufConfig& in, TransformerConfig& out) {
 
 // What the format allows to differ from layer to layer.
 Result<void> read_layers(GgufConfig& in, TransformerConfig& out) {
-    WEIR_TRY_ASSIGN(const auto widths, in.sizes("feed_forward_length", out.layers));
+    WEIR_TRY_ASSIGN(auto widths, in.sizes("feed_forward_length", out.layers));
+    if (!widths) {  // where every layer has experts, some files say only theirs
+        WEIR_TRY_ASSIGN(widths, in.sizes("expert_feed_forward_length", out.layers));
+    }
     if (!widths) {
         return data_corrupt("key {} is missing", in.key("feed_forward_length"));
     }

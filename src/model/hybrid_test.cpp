@@ -84,7 +84,9 @@ std::vector<TinyHybrid> shapes() {
             {.wrapped = true},
             {.family = HybridFamily::Qwen3Next},
             {.taps = 2, .key_heads = 1, .value_heads = 1, .key_dim = 20, .value_dim = 7},
-            {.family = HybridFamily::Qwen3Next, .key_heads = 3, .value_heads = 6, .value_dim = 16}};
+            {.family = HybridFamily::Qwen3Next, .key_heads = 3, .value_heads = 6, .value_dim = 16},
+            {.layers = 2, .experts = 5, .wrapped = true},
+            {.family = HybridFamily::Qwen3Next, .layers = 2, .experts = 6, .chosen = 3}};
 }
 
 // As in decoder_test.cpp: some twenty places that round one after the other, sums of at most 100
@@ -107,9 +109,25 @@ TEST(Hybrid, BothFormatsGiveTheReferencesLogits) {
     }
 }
 
+// Qwen3-Next's mlp_only_layers, for which GGUF has no key.
+TEST(Hybrid, ALayerAmongTheMixturesMayBeDense) {
+    const TinyHybrid shape{
+        .family = HybridFamily::Qwen3Next, .layers = 3, .experts = 5, .dense_layer = 1};
+    const std::vector<TokenId> tokens = some_tokens(20, shape.vocabulary);
+    const auto expected = testing::hybrid_logits(shape, tokens);
+    Loaded loaded = load(shape, Form::Folder);
+    ASSERT_TRUE(loaded.model);
+    const std::vector<float> got = logits(*loaded.model, tokens, tokens.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+        ASSERT_NEAR(got[i], expected[i / shape.vocabulary][i % shape.vocabulary], kBound);
+    }
+}
+
 TEST(Hybrid, ThePiecesAndTheKernelsDoNotShowInTheBits) {
-    for (const HybridFamily family : {HybridFamily::Qwen3Next, HybridFamily::Qwen35}) {
-        const TinyHybrid shape{.family = family};
+    for (const TinyHybrid& shape :
+         {TinyHybrid{.family = HybridFamily::Qwen3Next}, TinyHybrid{},
+          TinyHybrid{.family = HybridFamily::Qwen3Next, .layers = 2, .experts = 5},
+          TinyHybrid{.layers = 2, .experts = 5}}) {
         const std::vector<TokenId> tokens = some_tokens(kTokens, shape.vocabulary);
         Loaded first = load(shape, Form::Folder);
         const std::vector<float> expected = logits(*first.model, tokens, kTokens);

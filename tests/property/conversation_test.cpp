@@ -15,13 +15,16 @@
 #include "model/load.h"
 #include "model/testing/temporary_folder.h"
 #include "model/testing/tiny_hybrid.h"
+#include "model/testing/tiny_mixture.h"
 #include "model/testing/tiny_model.h"
 
 namespace weir::engine::testing {
 namespace {
 
 using model::testing::HybridFamily;
+using model::testing::MixtureFamily;
 using model::testing::TinyHybrid;
+using model::testing::TinyMixture;
 using model::testing::TinyModel;
 
 // Blocks have 16 tokens: ten turns of these are some 600 tokens.
@@ -60,9 +63,29 @@ TEST(ConversationsOverRealModels, WindowsOfGemma3) {
     expect_nothing_forgotten(*model::ModelSource::from_bytes(bytes));
 }
 
+// Windows, layers that see all with heads of their own, experts beside the dense layer.
+TEST(ConversationsOverRealModels, ExpertsOfGemma4) {
+    const auto bytes = model::testing::tiny_gguf(
+        {.family = "gemma4_text experts", .layers = 3, .context = kContext, .window = 19});
+    expect_nothing_forgotten(*model::ModelSource::from_bytes(bytes));
+}
+
+// Windows and sinks by turns, and experts.
+TEST(ConversationsOverRealModels, ExpertsOfGptOss) {
+    TinyMixture shape(MixtureFamily::GptOss);
+    shape.layers = 2;
+    shape.context = kContext;
+    shape.window = 19;
+    const auto bytes = model::testing::mixture_gguf(shape);
+    expect_nothing_forgotten(*model::ModelSource::from_bytes(bytes));
+}
+
 TEST(ConversationsOverRealModels, Hybrids) {
-    for (const HybridFamily family : {HybridFamily::Qwen3Next, HybridFamily::Qwen35}) {
-        const auto bytes = model::testing::hybrid_gguf({.family = family, .context = kContext});
+    for (const TinyHybrid& shape :
+         {TinyHybrid{.family = HybridFamily::Qwen3Next, .context = kContext},
+          TinyHybrid{.context = kContext},
+          TinyHybrid{.layers = 2, .experts = 5, .context = kContext}}) {
+        const auto bytes = model::testing::hybrid_gguf(shape);
         expect_nothing_forgotten(*model::ModelSource::from_bytes(bytes));
     }
 }

@@ -23,6 +23,7 @@ const Family& qwen2_family();
 const Family& qwen2_moe_family();
 const Family& qwen3_family();
 const Family& qwen3_5_family();
+const Family& qwen3_5_moe_family();
 const Family& qwen3_next_family();
 const Family& qwen3_moe_family();
 const Family& stablelm_family();

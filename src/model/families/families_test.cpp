@@ -178,8 +178,76 @@ TEST(StableLm, RotatesAQuarterWhereNothingIsSaid) {
               8u);
 }
 
+TEST(Gemma4, ExpertsNeedTheirNumbers) {
+    EXPECT_THAT(refusal(shape_of("gemma4_text", R"("enable_moe_block": true)")),
+                HasSubstr("num_experts"));
+    EXPECT_THAT(refusal(shape_of("gemma4_text", R"("enable_moe_block": true, "num_experts": 4)")),
+                HasSubstr("top_k_experts"));
+    EXPECT_THAT(refusal(shape_of("gemma4_text", R"("enable_moe_block": true, "num_experts": 4,
+                                 "top_k_experts": 5, "moe_intermediate_size": 32)")),
+                HasSubstr("5 of 4 experts"));
+    const auto dense = from_json(shape_of("gemma4_text", R"("num_experts": null)"));
+    ASSERT_TRUE(dense.has_value()) << dense.error().message;
+    EXPECT_FALSE(dense->moe.has_value());
+}
+
+// As published: no layer is dense, so that nothing says how wide one is.
+TEST(Qwen35Moe, HasNoWidthButThatOfItsExperts) {
+    const auto config = from_json(R"({"model_type": "qwen3_5_moe", "vision_config": {},
+        "text_config": {"model_type": "qwen3_5_moe_text", "num_hidden_layers": 8,
+            "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "vocab_size": 100, "max_position_embeddings": 512, "num_experts": 16,
+            "num_experts_per_tok": 4, "moe_intermediate_size": 32,
+            "shared_expert_intermediate_size": 48}})");
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->architecture, "qwen35moe");
+    EXPECT_EQ(config->moe->router.experts, 16u);
+    EXPECT_EQ(config->moe->router.chosen, 4u);
+    EXPECT_TRUE(config->moe->router.normalize);
+    EXPECT_EQ(config->moe->shared_width, 48u);
+    EXPECT_TRUE(config->moe->layers[7]);
+    EXPECT_FALSE(config->delta_net->layers[7]);
+    EXPECT_EQ(config->head_dim, 256u);
+}
+
+TEST(Qwen3Next, SaysWhichLayersHaveExpertsAndWhetherTheyAreWeighedAgain) {
+    const auto config = from_json(shape_of("qwen3_next", R"("num_experts": 16,
+        "decoder_sparse_step": 2, "mlp_only_layers": [3], "norm_topk_prob": false)"));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->moe->layers,
+              (std::vector<bool>{false, true, false, false, false, true, false, true}));
+    EXPECT_FALSE(config->moe->router.normalize);
+    EXPECT_EQ(config->moe->router.chosen, 10u);
+    EXPECT_THAT(refusal(shape_of("qwen3_next", R"("num_experts": 16, "mlp_only_layers": [8])")),
+                HasSubstr("mlp_only_layers[0]"));
+}
+
+// Converters have no feed_forward_length to write where config.json has no intermediate_size.
+TEST(Qwen35Moe, AGgufMaySayTheExpertsWidthAlone) {
+    GgufWriter writer;
+    const std::string arch = "qwen35moe.";
+    writer.add_text("general.architecture", "qwen35moe");
+    writer.add_u32(arch + "block_count", 5).add_u32(arch + "context_length", 512);
+    writer.add_u32(arch + "embedding_length", 64).add_u32(arch + "attention.head_count", 4);
+    writer.add_u32(arch + "attention.key_length", 16).add_u32(arch + "vocab_size", 100);
+    writer.add_u32(arch + "attention.value_length", 16).add_u32(arch + "expert_count", 8);
+    writer.add_u32(arch + "expert_used_count", 2).add_u32(arch + "nextn_predict_layers", 1);
+    writer.add_u32(arch + "expert_feed_forward_length", 32);
+    writer.add_u32(arch + "expert_shared_feed_forward_length", 32);
+    writer.add_f32(arch + "attention.layer_norm_rms_epsilon", 1e-6f);
+    writer.add_u32(arch + "ssm.conv_kernel", 4).add_u32(arch + "ssm.state_size", 16);
+    writer.add_u32(arch + "ssm.group_count", 2).add_u32(arch + "ssm.time_step_rank", 4);
+    writer.add_u32(arch + "ssm.inner_size", 64).add_u32(arch + "rope.dimension_count", 4);
+    const auto bytes = writer.finish();
+    const auto config = config_from_gguf(*GgufFile::parse(bytes));
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    EXPECT_EQ(config->layers, 4u);  // the last one drafts
+    EXPECT_EQ(config->moe->width, 32u);
+    EXPECT_EQ(config->moe->layers, std::vector<bool>(4, true));
+}
+
 TEST(Families, EachIsKnownByEveryNameOnce) {
-    for (const char* name : {"llama", "gemma4", "command-r", "bert"}) {
+    for (const char* name : {"llama", "gemma4", "command-r", "bert", "qwen35moe", "qwen3next"}) {
         EXPECT_THAT(known_architectures(), HasSubstr(name));
         ASSERT_NE(find_family_of_gguf(name), nullptr);
     }

@@ -8,8 +8,10 @@
 #include "model/config_json.h"
 #include "model/families/families.h"
 #include "model/families/gemma.h"
+#include "model/families/moe_keys.h"
+#include "model/layers/experts_beside_mlp.h"
 
-// Gemma 4, dense, the part that handles text. Norms are RMSNorms with plain weights.
+// Gemma 4, dense and mixtures, the part that handles text. Norms are RMSNorms with plain weights.
 //
 //   x = embedding * sqrt(hidden)
 //   x = x + norm(Wo attention(rope(norm(Wq n)), rope(norm(Wk n)), rms(Wv n)))   n = norm(x)
@@ -24,6 +26,7 @@
 // `input` is the layer's own of the token (layers/layer_input.h), if hidden_size_per_layer_input is
 // not 0. The last num_kv_shared_layers layers have no keys and values of their own, but read those
 // of the last layer of their kind that has; use_double_wide_mlp doubles their feed-forward width.
+// Mixtures have experts beside the dense layer, not in its place (layers/experts_beside_mlp.h).
 namespace weir::model {
 
 namespace {
@@ -42,6 +45,14 @@ constexpr std::array kNames = {
     TensorName{"per_layer_token_embd", "model.embed_tokens_per_layer"},
     TensorName{"per_layer_model_proj", "model.per_layer_model_projection"},
     TensorName{"per_layer_proj_norm", "model.per_layer_projection_norm"},
+    TensorName{"post_ffw_norm_1", "post_feedforward_layernorm_1"},
+    TensorName{"post_ffw_norm_2", "post_feedforward_layernorm_2"},
+    TensorName{"pre_ffw_norm_2", "pre_feedforward_layernorm_2"},
+    TensorName{"ffn_gate_inp.weight", "router.proj.weight"},
+    TensorName{"ffn_gate_inp.scale", "router.scale"},
+    TensorName{"ffn_down_exps.scale", "router.per_expert_scale"},
+    TensorName{"ffn_gate_up_exps.weight", "experts.gate_up_proj"},
+    TensorName{"ffn_down_exps.weight", "experts.down_proj"},
 };
 constexpr uint32_t kWindowDefault = 512;
 constexpr uint32_t kGlobalHeadDim = 512;
@@ -106,6 +117,37 @@ Result<void> assign_ropes(TransformerConfig& out) {
     return {};
 }
 
+// The experts of every layer, where the file says that there are any.
+Result<void> read_gguf_experts(GgufConfig& in, TransformerConfig& out) {
+    WEIR_TRY_ASSIGN(const auto experts, in.size("expert_count"));
+    if (experts.value_or(0) == 0) {
+        return {};
+    }
+    MoeConfig& moe = out.moe.emplace();
+    moe.router.normalize = true;
+    return read_gguf_moe(in, out.feed_forward, out, moe);
+}
+
+Result<void> read_experts(JsonConfig& in, TransformerConfig& out) {
+    WEIR_TRY_ASSIGN(const bool experts, in.flag("enable_moe_block"));
+    if (!experts) {
+        return {};
+    }
+    MoeConfig& moe = out.moe.emplace();
+    moe.router.normalize = true;
+    moe.layers = all_layers(out);
+    WEIR_TRY_ASSIGN(moe.router.experts, in.require_size("num_experts"));
+    WEIR_TRY_ASSIGN(moe.router.chosen, in.require_size("top_k_experts"));
+    WEIR_TRY_ASSIGN(moe.width, in.require_size("moe_intermediate_size"));
+    return {};
+}
+
+Result<std::unique_ptr<FeedForward>> make_feed_forward(WeightBinder& in,
+                                                       const TransformerConfig& config,
+                                                       uint32_t layer) {
+    return config.moe ? make_experts_beside_mlp(in, config, layer) : make_mlp(in, config, layer);
+}
+
 Result<void> finish_gguf(GgufConfig& in, TransformerConfig& out) {
     start(out);
     out.activation = Activation::GeluTanh;
@@ -113,6 +155,7 @@ Result<void> finish_gguf(GgufConfig& in, TransformerConfig& out) {
     out.logit_soft_cap = static_cast<float>(cap.value_or(0));
     WEIR_TRY_ASSIGN(const auto width, in.size("embedding_length_per_layer_input"));
     out.per_layer_width = width.value_or(0);
+    WEIR_TRY(read_gguf_experts(in, out));
     WEIR_TRY_ASSIGN(const auto window, in.size("attention.sliding_window"));
     WEIR_TRY(in.read_window_pattern(window.value_or(kWindowDefault), kPattern, out));
     WEIR_TRY_ASSIGN(const auto local_dim, in.size("attention.key_length_swa"));
@@ -189,11 +232,7 @@ Result<void> read_shared(JsonConfig& in, TransformerConfig& out) {
 
 Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
     start(out);
-    WEIR_TRY_ASSIGN(const bool experts, in.flag("enable_moe_block"));
-    if (experts) {
-        return unsupported("{}: experts are not supported in this family",
-                           in.fields().path_of("enable_moe_block"));
-    }
+    WEIR_TRY(read_experts(in, out));
     WEIR_TRY_ASSIGN(const auto cap, in.number("final_logit_softcapping"));
     out.logit_soft_cap = static_cast<float>(cap.value_or(0));
     WEIR_TRY_ASSIGN(const auto width, in.size("hidden_size_per_layer_input"));
@@ -235,7 +274,8 @@ const Family& gemma4_family() {
                                     .finish_json = finish_json,
                                     .json = kJson,
                                     .wrapped = kWrapped,
-                                    .names = kNames};
+                                    .names = kNames,
+                                    .make_feed_forward = make_feed_forward};
     return kFamily;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model/families/moe_keys.h"
 #include "model/file_errors.h"
 #include "model/layers/delta_net.h"
 #include "model/weight_binder.h"
@@ -148,6 +149,30 @@ Result<void> finish_gguf(GgufConfig& in, kernels::HeadMap map, TransformerConfig
     net.layers.resize(out.layers);
     in.ignore("rope.dimension_sections");  // of images; a text's are all equal
     out.delta_net = std::move(net);
+    return {};
+}
+
+Result<void> read_json_experts(JsonConfig& in, const ExpertDefaults& defaults,
+                               TransformerConfig& out) {
+    constexpr uint32_t kWidthDefault = 512;
+    MoeConfig& moe = out.moe.emplace();
+    WEIR_TRY_ASSIGN(moe.router.experts, model::read_json_experts(in, defaults.experts));
+    WEIR_TRY_ASSIGN(const auto chosen, in.size("num_experts_per_tok"));
+    WEIR_TRY_ASSIGN(const auto width, in.size("moe_intermediate_size"));
+    WEIR_TRY_ASSIGN(const auto shared, in.size("shared_expert_intermediate_size"));
+    moe.router.chosen = chosen.value_or(defaults.chosen);
+    moe.width = width.value_or(kWidthDefault);
+    moe.shared_width = shared.value_or(kWidthDefault);
+    moe.shared_gate = true;
+    return {};
+}
+
+Result<void> read_gguf_experts(GgufConfig& in, TransformerConfig& out) {
+    MoeConfig& moe = out.moe.emplace();
+    moe.router.normalize = true;
+    WEIR_TRY(read_gguf_moe(in, out.feed_forward, out, moe));
+    WEIR_TRY_ASSIGN(moe.shared_width, in.require_size("expert_shared_feed_forward_length"));
+    moe.shared_gate = true;
     return {};
 }
 

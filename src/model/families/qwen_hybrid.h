@@ -25,6 +25,15 @@ namespace weir::model::qwen_hybrid {
 Result<void> finish_gguf(GgufConfig& in, kernels::HeadMap map, TransformerConfig& out);
 Result<void> finish_json(JsonConfig& in, TransformerConfig& out);
 
+// The mixture: everything but which layers have it and whether weights are normalized, which GGUF's
+// reader says too. What config.json leaves out is Hugging Face's config class's.
+struct ExpertDefaults {
+    uint32_t experts, chosen;
+};
+Result<void> read_json_experts(JsonConfig& in, const ExpertDefaults& defaults,
+                               TransformerConfig& out);
+Result<void> read_gguf_experts(GgufConfig& in, TransformerConfig& out);
+
 Result<std::unique_ptr<TokenMixer>> make_mixer(WeightBinder& in, const TransformerConfig& config,
                                                uint32_t layer);
 // Of every hybrid: what safetensors call their tensors.

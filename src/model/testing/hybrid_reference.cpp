@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "model/testing/tiny_hybrid.h"
 
@@ -35,7 +37,8 @@ class Reference {
             const auto mixed = model_.is_recurrent(layer) ? recurrence(normed) : attention(normed);
             for (size_t t = 0; t < x.size(); ++t) {
                 add(x[t], mixed[t]);
-                add(x[t], mlp(norm("post_attention_layernorm", x[t], 1)));
+                const Vector n = norm("post_attention_layernorm", x[t], 1);
+                add(x[t], model_.has_experts(layer) ? mixture(n) : mlp("mlp.", n));
             }
         }
         prefix_.clear();
@@ -89,13 +92,40 @@ class Reference {
         return {from, from + static_cast<std::ptrdiff_t>(count)};
     }
 
-    Vector mlp(const Vector& x) const {
-        Vector gate = linear("mlp.gate_proj", x);
-        const Vector up = linear("mlp.up_proj", x);
+    Vector mlp(const std::string& stem, const Vector& x) const {
+        Vector gate = linear(stem + "gate_proj", x);
+        const Vector up = linear(stem + "up_proj", x);
         for (size_t i = 0; i < gate.size(); ++i) {
             gate[i] *= sigmoid(gate[i]) * up[i];
         }
-        return linear("mlp.down_proj", gate);
+        return linear(stem + "down_proj", gate);
+    }
+
+    // Divided by the sum over those chosen, the softmax's own divisor falls out.
+    Vector mixture(const Vector& x) const {
+        const Vector logits = linear("mlp.gate", x);
+        std::vector<std::pair<double, size_t>> best;
+        for (size_t e = 0; e < logits.size(); ++e) {
+            best.emplace_back(std::exp(logits[e]), e);
+        }
+        std::ranges::sort(best, std::greater());
+        best.resize(model_.chosen);
+        double sum = 0;
+        for (const auto& [p, e] : best) {
+            sum += p;
+        }
+        const double gate = sigmoid(linear("mlp.shared_expert_gate", x)[0]);
+        Vector out = mlp("mlp.shared_expert.", x);
+        for (double& value : out) {
+            value *= gate;
+        }
+        for (const auto& [p, e] : best) {
+            const Vector one = mlp(fmt::format("mlp.experts.{}.", e), x);
+            for (size_t i = 0; i < out.size(); ++i) {
+                out[i] += p / sum * one[i];
+            }
+        }
+        return out;
     }
 
     static Vector unit(Vector x) {

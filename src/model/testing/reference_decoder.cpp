@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numbers>
 #include <string>
+#include <utility>
 
 #include "model/testing/tiny_families.h"
 
@@ -69,7 +71,12 @@ class Reference {
                 continue;
             }
             add_to_stream(x[t], out, "post_attention_norm");
-            add_to_stream(x[t], feed_forward(norm("ffn_norm", x[t])), "post_ffw_norm");
+            Vector fed = feed_forward(norm("ffn_norm", x[t]));
+            if (traits_.experts != 0) {
+                fed = norm("post_ffw_norm_1", fed);
+                add(fed, norm("post_ffw_norm_2", experts(x[t])));
+            }
+            add_to_stream(x[t], fed, "post_ffw_norm");
             add_layer_input(x[t], t);
         }
     }
@@ -134,6 +141,55 @@ class Reference {
             gate[i] = activated(gate[i]) * up[i];
         }
         return linear("ffn_down", gate);
+    }
+
+    const std::vector<float>& values(const std::string& name) const {
+        return tensors_.at(prefix_ + name).values;
+    }
+
+    // Rows [first, first + count) of a tensor's matrix number `which`, times x.
+    Vector rows_of(const std::string& name, size_t which, size_t first, size_t count,
+                   const Vector& x) const {
+        const TinyTensor& weight = tensors_.at(prefix_ + name);
+        Vector out(count);
+        for (size_t row = 0; row < count; ++row) {
+            const size_t at = (which * weight.shape[1] + first + row) * x.size();
+            for (size_t i = 0; i < x.size(); ++i) {
+                out[row] += static_cast<double>(weight.values[at + i]) * x[i];
+            }
+        }
+        return out;
+    }
+
+    // Of the stream: the router has its own norm, without a weight but with a scale.
+    Vector experts(const Vector& x) const {
+        Vector t = normalized(x, values("ffn_gate_inp.scale").data(), false);
+        scale(t, 1 / std::sqrt(static_cast<double>(x.size())));
+        const Vector logits = linear("ffn_gate_inp", t);
+        std::vector<std::pair<double, size_t>> best;
+        for (size_t e = 0; e < logits.size(); ++e) {
+            best.emplace_back(std::exp(logits[e]), e);
+        }
+        std::ranges::sort(best, std::greater());
+        best.resize(traits_.chosen);
+        double sum = 0;
+        for (const auto& [p, e] : best) {
+            sum += p;
+        }
+        const Vector n = norm("pre_ffw_norm_2", x);
+        const size_t width = traits_.expert_width;
+        Vector out(x.size());
+        for (const auto& [p, e] : best) {
+            Vector gate = rows_of("ffn_gate_up_exps.weight", e, 0, width, n);
+            const Vector up = rows_of("ffn_gate_up_exps.weight", e, width, width, n);
+            for (size_t i = 0; i < width; ++i) {
+                gate[i] = activated(gate[i]) * up[i];
+            }
+            Vector one = rows_of("ffn_down_exps.weight", e, 0, x.size(), gate);
+            scale(one, p / sum * static_cast<double>(values("ffn_down_exps.scale")[e]));
+            add(out, one);
+        }
+        return out;
     }
 
     double activated(double x) const {

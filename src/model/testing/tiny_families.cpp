@@ -137,6 +137,30 @@ std::vector<TinyTraits> all_traits() {
              "num_kv_shared_layers": 3, "use_double_wide_mlp": true, "global_head_dim": 32,
              "num_global_key_value_heads": 1, "attention_k_eq_v": true)",
          .gguf_numbers = {{"final_logit_softcapping", 3}, {"rope.freq_base_swa", 500}}},
+        {.architecture = "gemma4",
+         .model_type = "gemma4_text experts",
+         .norms_after = true,
+         .head_norm = true,
+         .gelu = true,
+         .embedding_scale = 8,
+         .attention_scale = 1,
+         .pattern = 3,
+         .window_theta = 500,
+         .ties_always = true,
+         .value_norm = true,
+         .layer_scale = true,
+         .global_head_dim = 32,
+         .global_kv_heads = 1,
+         .global_keys_are_values = true,
+         .global_part = 0.5,
+         .experts = 6,
+         .chosen = 2,
+         .expert_width = 40,
+         .json_more = R"(, "sliding_window_pattern": 3, "hidden_activation": "gelu_pytorch_tanh",
+             "global_head_dim": 32, "num_global_key_value_heads": 1, "attention_k_eq_v": true,
+             "enable_moe_block": true, "num_experts": 6, "top_k_experts": 2,
+             "moe_intermediate_size": 40)",
+         .gguf_numbers = {{"rope.freq_base_swa", 500}}},
     };
 }
 
@@ -173,6 +197,7 @@ std::vector<TinyModel> tiny_models() {
         {.family = "starcoder2"},
         {.family = "starcoder2", .window = 9},
         {.family = "gemma4_text", .layers = 6, .window = 9},
+        {.family = "gemma4_text experts", .layers = 3, .window = 9},
     };
 }
 

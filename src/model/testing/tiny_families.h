@@ -53,6 +53,9 @@ struct TinyTraits {
     uint32_t global_kv_heads = 0;  // the same
     bool global_keys_are_values = false;
     double global_part = 0;  // of their pairs that turn, over the whole head
+    uint32_t experts = 0;    // beside every layer's feed-forward layer
+    uint32_t chosen = 0;
+    uint32_t expert_width = 0;
 
     std::string_view epsilon_name = "rms_norm_eps";
     std::string_view json_more;  // further members of config.json

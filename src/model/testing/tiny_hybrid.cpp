@@ -28,9 +28,7 @@ class Maker {
             norm("input_layernorm", hidden, 0);
             norm("post_attention_layernorm", hidden, 0);
             model_.is_recurrent(i) ? recurrence() : attention();
-            matrix("mlp.gate_proj", model_.feed_forward, hidden);
-            matrix("mlp.up_proj", model_.feed_forward, hidden);
-            matrix("mlp.down_proj", hidden, model_.feed_forward);
+            model_.has_experts(i) ? experts() : mlp("mlp.", model_.feed_forward);
         }
         prefix_.clear();
         norm("norm", hidden, 0);
@@ -38,6 +36,19 @@ class Maker {
     }
 
   private:
+    void mlp(const std::string& stem, uint32_t width) {
+        matrix(stem + "gate_proj", width, model_.hidden);
+        matrix(stem + "up_proj", width, model_.hidden);
+        matrix(stem + "down_proj", model_.hidden, width);
+    }
+    void experts() {
+        matrix("mlp.gate", model_.experts, model_.hidden);
+        for (uint32_t e = 0; e < model_.experts; ++e) {
+            mlp(fmt::format("mlp.experts.{}.", e), model_.expert_width);
+        }
+        mlp("mlp.shared_expert.", model_.shared_width);
+        matrix("mlp.shared_expert_gate", 1, model_.hidden);
+    }
     void recurrence() {
         const uint32_t hidden = model_.hidden;
         matrix("linear_attn.in_proj_qkv", model_.channels(), hidden);
@@ -166,6 +177,37 @@ HybridTensor tiled_columns(const TinyHybrid& model, const HybridTensor& from) {
     return out;
 }
 
+// One tensor for all experts: of each the rows of these parts.
+HybridTensor stacked(const TinyHybrid& model, const HybridTensors& all, const std::string& stem,
+                     const std::vector<std::string>& parts) {
+    HybridTensor out{{model.experts, 0, 0}, {}};
+    for (uint32_t e = 0; e < model.experts; ++e) {
+        out.shape[1] = 0;
+        for (const std::string& part : parts) {
+            const HybridTensor& from = all.at(fmt::format("{}{}.{}_proj.weight", stem, e, part));
+            out.shape[1] += from.shape[0];
+            out.shape[2] = from.shape[1];
+            out.values.insert(out.values.end(), from.values.begin(), from.values.end());
+        }
+    }
+    return out;
+}
+
+// Experts as Qwen3.5's folders have them.
+void stack_experts(const TinyHybrid& model, HybridTensors& all) {
+    for (uint32_t i = 0; i < model.layers; ++i) {
+        if (!model.has_experts(i)) {
+            continue;
+        }
+        const std::string stem = fmt::format("layers.{}.mlp.experts.", i);
+        HybridTensor gate_up = stacked(model, all, stem, {"gate", "up"});
+        HybridTensor down = stacked(model, all, stem, {"down"});
+        std::erase_if(all, [&](const auto& entry) { return entry.first.starts_with(stem); });
+        all[stem + "gate_up_proj"] = std::move(gate_up);
+        all[stem + "down_proj"] = std::move(down);
+    }
+}
+
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
     std::ofstream out(path, std::ios::binary);
     out.write(reinterpret_cast<const char*>(bytes.data()),
@@ -194,9 +236,7 @@ class GgufForm {
             to_ = fmt::format("blk.{}.", i);
             add_norm("attn_norm.weight", here("input_layernorm.weight"));
             add_norm("post_attention_norm.weight", here("post_attention_layernorm.weight"));
-            for (const std::string part : {"gate", "up", "down"}) {
-                add("ffn_" + part + ".weight", here("mlp." + part + "_proj.weight"));
-            }
+            model_.has_experts(i) ? add_experts() : add_mlp("mlp.", "");
             model_.is_recurrent(i) ? add_recurrence() : add_attention();
         }
         return file_.finish();
@@ -204,13 +244,21 @@ class GgufForm {
 
   private:
     void add_keys() {
-        const std::string name = tiled_ ? "qwen35" : "qwen3next";
+        const std::string name = !tiled_               ? "qwen3next"
+                                 : model_.experts != 0 ? "qwen35moe"
+                                                       : "qwen35";
         const std::string prefix = name + ".";
         file_.add_text("general.architecture", name).add_text("general.name", "tiny");
         file_.add_u32(prefix + "block_count", model_.layers);
         file_.add_u32(prefix + "context_length", model_.context);
         file_.add_u32(prefix + "embedding_length", model_.hidden);
         file_.add_u32(prefix + "feed_forward_length", model_.feed_forward);
+        if (model_.experts != 0) {
+            file_.add_u32(prefix + "expert_count", model_.experts);
+            file_.add_u32(prefix + "expert_used_count", model_.chosen);
+            file_.add_u32(prefix + "expert_feed_forward_length", model_.expert_width);
+            file_.add_u32(prefix + "expert_shared_feed_forward_length", model_.shared_width);
+        }
         file_.add_u32(prefix + "attention.head_count", model_.heads);
         file_.add_u32(prefix + "attention.head_count_kv", model_.kv_heads);
         file_.add_u32(prefix + "attention.key_length", model_.head_dim);
@@ -227,6 +275,22 @@ class GgufForm {
         file_.add_u32(prefix + "full_attention_interval", 2);
         file_.add_u32(prefix + "vocab_size", model_.vocabulary);
         file_.add_text("tokenizer.ggml.model", "none");
+    }
+
+    void add_mlp(const std::string& from, const std::string& suffix) {
+        for (const std::string part : {"gate", "up", "down"}) {
+            add("ffn_" + part + suffix + ".weight", here(from + part + "_proj.weight"));
+        }
+    }
+
+    void add_experts() {
+        add("ffn_gate_inp.weight", here("mlp.gate.weight"));
+        for (const std::string part : {"gate", "up", "down"}) {
+            add("ffn_" + part + "_exps.weight",
+                stacked(model_, all_, from_ + "mlp.experts.", {part}));
+        }
+        add_mlp("mlp.shared_expert.", "_shexp");
+        add("ffn_gate_inp_shexp.weight", here("mlp.shared_expert_gate.weight"));
     }
 
     void add_recurrence() {
@@ -296,25 +360,41 @@ std::vector<std::byte> hybrid_gguf(const TinyHybrid& model) {
     return GgufForm(model).write();
 }
 
+namespace {
+
+std::string experts_json(const TinyHybrid& model) {
+    if (model.experts == 0) {
+        return R"("num_experts": 0)";
+    }
+    const std::string dense =
+        model.dense_layer ? fmt::format(R"(, "mlp_only_layers": [{}])", *model.dense_layer) : "";
+    return fmt::format(R"("num_experts": {}, "num_experts_per_tok": {},
+        "moe_intermediate_size": {}, "shared_expert_intermediate_size": {}{})",
+                       model.experts, model.chosen, model.expert_width, model.shared_width, dense);
+}
+
+}  // namespace
+
 std::string hybrid_config_json(const TinyHybrid& model) {
     const bool next = model.family == HybridFamily::Qwen3Next;
+    const std::string type = next ? "qwen3_next" : model.experts != 0 ? "qwen3_5_moe" : "qwen3_5";
     const std::string config = fmt::format(
         R"({{"model_type": "{}", "hidden_act": "silu", "num_hidden_layers": {}, "hidden_size": {},
         "num_attention_heads": {}, "num_key_value_heads": {}, "head_dim": {},
         "intermediate_size": {}, "vocab_size": {}, "max_position_embeddings": {},
         "rms_norm_eps": {}, "tie_word_embeddings": true, "full_attention_interval": 2,
         "linear_conv_kernel_dim": {}, "linear_num_key_heads": {}, "linear_num_value_heads": {},
-        "linear_key_head_dim": {}, "linear_value_head_dim": {}, "num_experts": 0,
+        "linear_key_head_dim": {}, "linear_value_head_dim": {}, {},
         "rope_parameters": {{"rope_type": "default", "rope_theta": {},
                             "partial_rotary_factor": {}}}}})",
-        next ? "qwen3_next" : "qwen3_5_text", model.layers, model.hidden, model.heads,
-        model.kv_heads, model.head_dim, model.feed_forward, model.vocabulary, model.context,
-        kHybridEpsilon, model.taps, model.key_heads, model.value_heads, model.key_dim,
-        model.value_dim, kHybridTheta,
+        type + (next ? "" : "_text"), model.layers, model.hidden, model.heads, model.kv_heads,
+        model.head_dim, model.feed_forward, model.vocabulary, model.context, kHybridEpsilon,
+        model.taps, model.key_heads, model.value_heads, model.key_dim, model.value_dim,
+        experts_json(model), kHybridTheta,
         static_cast<double>(model.rotary_dim) / static_cast<double>(model.head_dim));
-    return model.wrapped ? fmt::format(R"({{"model_type": "qwen3_5", "text_config": {},
-        "vision_config": {{"model_type": "qwen3_5_vision"}}, "tie_word_embeddings": true}})",
-                                       config)
+    return model.wrapped ? fmt::format(R"({{"model_type": "{}", "text_config": {},
+        "vision_config": {{"model_type": "{}_vision"}}, "tie_word_embeddings": true}})",
+                                       type, config, type)
                          : config;
 }
 
@@ -333,6 +413,9 @@ void write_hybrid_folder(const TinyHybrid& model, const std::filesystem::path& f
                 all.erase(fmt::format("{}in_proj_{}.weight", prefix, part));
             }
         }
+    }
+    if (model.family == HybridFamily::Qwen35) {
+        stack_experts(model, all);
     }
     std::vector<SafetensorsItem> items;
     for (const auto& [name, tensor] : all) {

@@ -123,13 +123,32 @@ class Maker {
         }
         linear("ffn_up", width * (traits_.fused ? 2 : 1), model_.hidden, bias);
         linear("ffn_down", model_.hidden, width, bias);
+        if (traits_.experts != 0) {
+            experts();
+        }
+    }
+
+    void experts() {
+        const uint64_t width = traits_.expert_width;
+        scales("ffn_gate_inp.scale", {model_.hidden});
+        matrix("ffn_gate_inp", traits_.experts, model_.hidden);
+        stack("ffn_gate_up_exps", {traits_.experts, 2 * width, model_.hidden});
+        stack("ffn_down_exps", {traits_.experts, model_.hidden, width});
+        scales("ffn_down_exps.scale", {traits_.experts});
+        norm("post_ffw_norm_1", model_.hidden);
+        norm("pre_ffw_norm_2", model_.hidden);
+        norm("post_ffw_norm_2", model_.hidden);
     }
 
     // Values with a standard deviation of about 1 / sqrt(columns).
     void matrix(std::string_view name, uint64_t rows, uint64_t columns) {
-        const int exponent =
-            -static_cast<int>(std::lround(std::log2(73 * std::sqrt(static_cast<double>(columns)))));
-        add(fmt::format("{}.weight", name), {rows, columns}, 0, 127, exponent);
+        stack(name, {rows, columns});
+    }
+
+    void stack(std::string_view name, std::vector<uint64_t> shape) {
+        const auto columns = static_cast<double>(shape.back());
+        const int exponent = -static_cast<int>(std::lround(std::log2(73 * std::sqrt(columns))));
+        add(fmt::format("{}.weight", name), std::move(shape), 0, 127, exponent);
     }
 
     void linear(std::string_view name, uint64_t rows, uint64_t columns, bool bias) {
@@ -146,8 +165,10 @@ class Maker {
         }
     }
 
-    void scales(std::string_view name, std::vector<uint64_t> shape) {
-        add(fmt::format("{}.weight", name), std::move(shape), traits_.norm_offset ? 0 : 1, 64, -7);
+    void scales(std::string_view stem, std::vector<uint64_t> shape) {
+        const bool whole = stem.ends_with(".scale");
+        const std::string name = fmt::format("{}{}", stem, whole ? "" : ".weight");
+        add(name, std::move(shape), traits_.norm_offset ? 0 : 1, 64, -7);
     }
 
     void add(const std::string& name, std::vector<uint64_t> shape, float offset, int largest,
@@ -391,6 +412,11 @@ void add_layer_shapes(const TinyModel& model, const std::string& prefix, GgufWri
         file.add_u32(prefix + std::string(name), traits.global_head_dim);
         file.add_u32(prefix + std::string(name) + "_swa", model.head_dim);
     }
+    if (traits.experts != 0) {
+        file.add_u32(prefix + "expert_count", traits.experts);
+        file.add_u32(prefix + "expert_used_count", traits.chosen);
+        file.add_u32(prefix + "expert_feed_forward_length", traits.expert_width);
+    }
     file.add_u32(prefix + "attention.shared_kv_layers", traits.sharing_layers);
     file.add_u32(prefix + "embedding_length_per_layer_input", traits.per_layer_width);
     file.add_u32(prefix + "rope.dimension_count", traits.global_head_dim);
@@ -430,7 +456,7 @@ std::vector<std::byte> tiny_gguf(const TinyModel& model) {
     for (TinyTensor& tensor : tiny_tensors(model)) {
         convert(model, tensor);
         const bool matrix =
-            tensor.shape.size() == 2 && tensor.name.find("_norm.") == std::string::npos;
+            tensor.shape.size() >= 2 && tensor.name.find("_norm.") == std::string::npos;
         const tensor::DType dtype = matrix ? model.dtype : tensor::DType::F32;
         file.add_tensor(tensor.name, tensor.shape, tensor::info(dtype).ggml_type.value(),
                         pack(dtype, tensor.values, tensor.shape.back()));
