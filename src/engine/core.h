@@ -94,6 +94,7 @@ class Core {
     RunningSequence describe_running(const Sequence& sequence, bool memory_is_tight) const;
     WaitingSequence describe_waiting(const Sequence& sequence) const;
     std::vector<WaitingSequence> describe_line(size_t length) const;
+    void expect_next_turn(Sequence& sequence, uint32_t begin);
     std::vector<kv::SequenceState::Checkpoint> checkpoints(const Sequence& sequence,
                                                            uint32_t end) const;
     void apply(const BatchPlan& plan);

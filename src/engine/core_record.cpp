@@ -82,11 +82,24 @@ void Core::record(std::span<const Slice> slices) {
     }
 }
 
+// The next turn goes on at the end of this prompt, or a block before it, where its template leaves
+// something out of the history (checkpoints() has the same places).
+void Core::expect_next_turn(Sequence& sequence, uint32_t begin) {
+    const uint32_t block = kv_->spec().block_tokens;
+    const uint32_t end = (sequence.prompt_tokens - 1) / block * block;
+    if (begin < end && end <= sequence.state->position()) {
+        sequence.state->expect_return(end - block);
+        sequence.state->expect_return(end);
+    }
+}
+
 void Core::record_slice(const Slice& slice, Reading reading) {
     Sequence& sequence = *slice.sequence;
     const std::shared_ptr<Request> request = sequence.request;
+    const uint32_t begin = sequence.state->position();
     sequence.state->advance(slice.tokens);
     sequence.state->publish(sequence.tokens);
+    expect_next_turn(sequence, begin);
     sequence.state->drop_passed_blocks();
     if (!reading.done) {
         if (reading.done.error().code == ErrorCode::Internal) {

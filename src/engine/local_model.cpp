@@ -67,26 +67,52 @@ Result<void> plan_recurrent(const kv::StateSpec& spec, EngineConfig& config) {
     return {};
 }
 
-// Room for cache_tokens in every group's blocks, of which every sequence may waste one a group; and
-// for the recurrent states.
+uint64_t blocks_in_all_groups(const kv::StateSpec& spec, uint64_t tokens) {
+    return (tokens + spec.block_tokens - 1) / spec.block_tokens * spec.groups.size();
+}
+
+// What a sequence needs while it is computed, and to be taken up again behind its answer or behind
+// its prompt: for that a second window.
+uint64_t blocks_of_sequence(const kv::StateSpec& spec, uint64_t tokens, uint32_t batch_tokens_max) {
+    uint32_t window = 0;
+    for (const kv::AttentionGroup& group : spec.groups) {
+        window = std::max(window, group.window_tokens.value_or(0));
+    }
+    return kv::worst_case_blocks(spec, static_cast<uint32_t>(tokens), window + batch_tokens_max);
+}
+
+// Without a wish: sequences of full length, and where windows make these cheap, as many short ones
+// as two of the default length.
+uint64_t blocks_wanted(const model::MemoryPlan& plan, const LocalModelOptions& options,
+                       uint32_t context, uint32_t sequences_max) {
+    const kv::StateSpec& spec = plan.state;
+    const uint64_t whole = blocks_of_sequence(spec, context, options.batch_tokens_max);
+    if (options.cache_tokens) {
+        return std::max(whole, blocks_in_all_groups(spec, *options.cache_tokens));
+    }
+    const uint64_t tokens = default_cache_tokens(plan, context, sequences_max);
+    const uint64_t full = tokens / context * whole +
+                          blocks_of_sequence(spec, tokens % context, options.batch_tokens_max);
+    return std::max(full, blocks_in_all_groups(
+                              spec, std::min<uint64_t>(tokens, 2 * LocalModel::kContextDefault)));
+}
+
+// Room for the tokens in blocks, of which every sequence may waste one a group; and for the
+// recurrent states.
 Result<EngineConfig> engine_config(const model::MemoryPlan& plan,
                                    const LocalModelOptions& options) {
     EngineConfig config;
     WEIR_TRY(plan_recurrent(plan.state, config));
     const uint32_t context = std::min(plan.info.context_tokens,
                                       options.context_tokens.value_or(LocalModel::kContextDefault));
-    const uint64_t wanted =
-        options.cache_tokens.value_or(default_cache_tokens(plan, context, config.sequences_max));
-    const uint64_t tokens = std::max<uint64_t>(context, wanted);
-    const uint64_t blocks =
-        (tokens + plan.state.block_tokens - 1) / plan.state.block_tokens + config.sequences_max;
-    const auto bytes =
-        checked_mul(blocks * plan.state.groups.size(), kv::pool_block_bytes(plan.state));
+    const uint64_t blocks = blocks_wanted(plan, options, context, config.sequences_max) +
+                            config.sequences_max * plan.state.groups.size();
+    const auto bytes = checked_mul(blocks, kv::pool_block_bytes(plan.state));
     WEIR_TRY_ASSIGN(const uint64_t recurrent,
                     kv::reserved_bytes(plan.state, {.recurrent_slots = config.recurrent_slots}));
     const auto all = bytes ? checked_add(*bytes, recurrent) : std::nullopt;
     if (!all) {
-        return invalid_argument("cache_tokens", "{} tokens do not fit any memory", tokens);
+        return invalid_argument("cache_tokens", "{} blocks do not fit any memory", blocks);
     }
     config.context_tokens = context;
     config.kv_bytes = *all;

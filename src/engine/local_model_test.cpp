@@ -153,5 +153,22 @@ TEST(LocalModel, WithoutAWishASmallModelHasRoomForAllThatRunTogether) {
     EXPECT_GE(plan->engine.limits.blocks * plan->model.state.block_tokens, 32 * 256u);
 }
 
+// Five windowed layers to one that sees all: of a long text most layers keep a window.
+TEST(LocalModel, WindowedLayersAreNotPlannedForWhatTheyCannotSee) {
+    constexpr uint32_t kContext = 131072;
+    const auto plan_for = [](std::optional<uint32_t> window) {
+        const auto bytes = model::testing::tiny_gguf(
+            {.family = "gemma3_text", .layers = 6, .context = kContext, .window = window});
+        return LocalModel::plan(**model::ModelSource::from_bytes(bytes),
+                                {.context_tokens = kContext, .threads = 1});
+    };
+    const auto all = plan_for(std::nullopt);
+    const auto windowed = plan_for(1024);
+    ASSERT_TRUE(all && windowed);
+    EXPECT_EQ(windowed->engine.context_tokens, kContext);
+    EXPECT_LT(windowed->engine.kv_bytes, all->engine.kv_bytes * 2 / 5);  // every third sees all
+    EXPECT_GE(windowed->engine.kv_tokens, kContext);
+}
+
 }  // namespace
 }  // namespace weir::engine

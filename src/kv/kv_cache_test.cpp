@@ -252,6 +252,53 @@ TEST(KvCache, SaysThatAWindowHasDroppedTheBeginning) {
     EXPECT_EQ(cache->stats().window_passed_tokens, 8u);
 }
 
+// 24 tokens are 6 blocks a group; who goes on at 24 needs the last two of the window group's.
+TEST(KvCache, WhatAFinishedSequencesWindowHasPassedGoesBeforeItsEnd) {
+    const auto cache = make_cache({.full = true, .window = 6}, 14);
+    const Tokens tokens = counting(25);
+    run_and_publish(*cache, {}, counting(24));
+    EXPECT_EQ(cache->probe({}, tokens, 16).tokens, 16u);  // kept as long as nobody needs the room
+    run_and_publish(*cache, {}, counting(12, 100));       // 6 blocks, of which 2 are free
+    EXPECT_EQ(cache->probe({}, tokens, 24).tokens, 24u);
+    EXPECT_EQ(cache->probe({}, tokens, 16).tokens, 0u);
+    EXPECT_EQ(cache->stats().evicted_blocks, 4u);
+    run_and_publish(*cache, {}, counting(12, 200));  // one that the second has passed, then the end
+    EXPECT_EQ(cache->probe({}, tokens, 24).tokens, 0u);
+}
+
+// Two that begin with the same 8 tokens, and then somebody who needs room.
+TEST(KvCache, TheWindowWhereOthersTurnedOffStays) {
+    const auto cache = make_cache({.full = true, .window = 6}, 28);
+    const Tokens shared = counting(8);
+    for (const TokenId own : {100u, 200u}) {
+        Tokens tokens = shared;
+        const Tokens more = counting(16, own);
+        tokens.insert(tokens.end(), more.begin(), more.end());
+        run_and_publish(*cache, {}, tokens);
+    }
+    run_and_publish(*cache, {}, counting(24, 300));  // 12 of 28, where 12 + 8 were in use
+    EXPECT_GE(cache->stats().evicted_blocks, 4u);
+    EXPECT_EQ(cache->probe({}, counting(9), 8).tokens, 8u);
+}
+
+TEST(KvCache, TheWindowWhereSomebodyIsExpectedStays) {
+    for (const bool expected : {false, true}) {
+        const auto cache = make_cache({.full = true, .window = 6}, 14);
+        const Tokens tokens = counting(24);
+        {
+            auto state = cache->begin({}, tokens, 23);
+            compute(*state, *cache, tokens, 24);
+            state->publish(tokens);
+            if (expected) {
+                state->expect_return(12);
+            }
+        }
+        run_and_publish(*cache, {}, counting(8, 100));  // 4 blocks, of which 2 are free
+        EXPECT_EQ(cache->probe({}, tokens, 12).tokens, expected ? 12u : 8u);
+        EXPECT_EQ(cache->probe({}, tokens, 24).tokens, 24u);
+    }
+}
+
 TEST(KvCache, ARecurrentModelResumesOnlyWhereItsStateWasKept) {
     const auto cache = make_cache({.recurrent_bytes = 8}, 16, 4);
     const Tokens tokens = counting(20);
@@ -343,7 +390,7 @@ TEST_P(KvCacheRollback, RemembersAsIfTheDraftHadNeverBeen) {
             }
             Tokens draft = tokens;
             for (uint32_t i = at; i < 24; ++i) {
-                draft[i] += 7000;
+                draft[i] += 70000;  // of no other turn's tokens
             }
             auto snapshot = state->snapshot();
             ASSERT_TRUE(snapshot);

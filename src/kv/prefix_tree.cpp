@@ -16,6 +16,11 @@ bool PrefixTree::OlderFirst::operator()(const PrefixNode* a, const PrefixNode* b
            std::tuple(b->last_used, a->depth, b->serial);
 }
 
+bool PrefixTree::OlderWindowsFirst::operator()(const PrefixNode* a, const PrefixNode* b) const {
+    return std::tuple(a->window_used, a->last_used, a->serial) <
+           std::tuple(b->window_used, b->last_used, b->serial);
+}
+
 bool PrefixTree::OlderCheckpointFirst::operator()(const PrefixNode* a, const PrefixNode* b) const {
     return std::tuple(a->checkpoint_used, a->serial) < std::tuple(b->checkpoint_used, b->serial);
 }
@@ -121,22 +126,31 @@ PrefixNode* PrefixTree::child(PrefixNode* parent, const PrefixKey& key,
     return &node;
 }
 
+// A block that no running sequence needs, nor whoever goes on where the last one ended.
+bool PrefixTree::is_loose(const PrefixNode& node, size_t group) const {
+    const AttentionGroup& spec = spec_.groups[group];
+    const auto& block = node.blocks[group];
+    return spec.window_tokens && block && block->use_count() == 1 &&
+           (node.pins > 0 ||
+            node.depth <= first_block_needed(spec_, spec, node.end * spec_.block_tokens));
+}
+
 void PrefixTree::link(PrefixNode& node) {
     if (node.key != nullptr) {
         return;  // roots hold nothing
     }
     node.evictable_blocks = 0;
+    bool has_loose = false;
     for (size_t g = 0; g < node.blocks.size(); ++g) {
-        const auto& block = node.blocks[g];
-        const bool loose = node.pins == 0 || (spec_.groups[g].window_tokens.has_value() && block &&
-                                              block->use_count() == 1);
-        node.evictable_blocks += block && loose ? 1 : 0;
+        const bool loose = is_loose(node, g);
+        has_loose = has_loose || loose;
+        node.evictable_blocks += node.blocks[g] && (node.pins == 0 || loose) ? 1 : 0;
     }
     evictable_blocks_ += node.evictable_blocks;
     if (node.pins == 0 && node.children.empty()) {
         leaves_.insert(&node);
     }
-    if (node.pins > 0 && node.evictable_blocks > 0) {
+    if (has_loose) {
         loose_.insert(&node);
     }
     if (node.checkpoint) {
@@ -176,12 +190,16 @@ void PrefixTree::touch_checkpoint(PrefixNode& node) {
     node.checkpoint_used = ++tick_;
 }
 
+void PrefixTree::touch_windows(PrefixNode& node) {
+    const Update update(*this, node);
+    node.window_used = ++tick_;
+}
+
 void PrefixTree::drop_loose_blocks(PrefixNode& node) {
     const Update update(*this, node);
     for (size_t g = 0; g < node.blocks.size(); ++g) {
-        auto& block = node.blocks[g];
-        if (spec_.groups[g].window_tokens && block && block->use_count() == 1) {
-            block.reset();
+        if (is_loose(node, g)) {
+            node.blocks[g].reset();
             ++stats.evicted_blocks;
         }
     }
@@ -212,7 +230,7 @@ bool PrefixTree::evict_one() {
     if (leaf == nullptr && loose == nullptr) {
         return false;
     }
-    if (loose == nullptr || (leaf != nullptr && OlderFirst{}(leaf, loose))) {
+    if (loose == nullptr || (leaf != nullptr && leaf->last_used < loose->window_used)) {
         remove_leaf(*leaf);
     } else {
         drop_loose_blocks(*loose);

@@ -58,6 +58,9 @@ struct PrefixNode {
     uint32_t depth = 0;
     uint64_t last_used = 0;
     uint64_t serial = 0;
+    // Of the sequence that went through here last and is over, the blocks of its path; 0: none is.
+    uint32_t end = 0;
+    uint64_t window_used = 0;  // when a sequence was or may be taken up by its window blocks; or 0
     uint32_t evictable_blocks = 0;  // its share of PrefixTree::evictable_blocks()
     std::list<PrefixNode>::iterator self;
 };
@@ -67,10 +70,13 @@ struct PrefixNode {
 // own (TE1, TE2).
 //
 // Eviction takes the least recently used leaf that no sequence's path goes through, deepest first;
-// besides, blocks of window groups that no sequence needs any more, and recurrent checkpoints,
-// which are copies and so always droppable: first the one that was not made or given back for the
-// longest time. (That a sequence went through a checkpoint's node on its way to a later one is no
-// use of it, and the deepest of a conversation, which its next turn needs, is not the first to go.)
+// besides, blocks of window groups that no running sequence needs and that the last one that is
+// over had passed: they serve only who turns off there. So they go before any leaf, unless somebody
+// did turn off there (the end of a system prompt) or is expected to (the end of a prompt): then by
+// when that was. And recurrent checkpoints, which are copies and so always droppable: first the one
+// that was not made or given back for the longest time. (That a sequence went through a
+// checkpoint's node on its way to a later one is no use of it, and the deepest of a conversation,
+// which its next turn needs, is not the first to go.)
 //
 // Threads: one, the engine's. Ownership: owns its nodes; leases blocks of pools that outlive it.
 // Invariant: a pinned node's ancestors are pinned; evictable_blocks() is exact.
@@ -115,6 +121,7 @@ class PrefixTree {
     void unpin(PrefixNode& node);
     void touch(PrefixNode& node);
     void touch_checkpoint(PrefixNode& node);
+    void touch_windows(PrefixNode& node);
 
     bool evict_one();         // false: nothing to evict. May free no block at all.
     bool evict_checkpoint();  // false: there is none
@@ -134,6 +141,9 @@ class PrefixTree {
     struct OlderFirst {
         bool operator()(const PrefixNode* a, const PrefixNode* b) const;
     };
+    struct OlderWindowsFirst {
+        bool operator()(const PrefixNode* a, const PrefixNode* b) const;
+    };
     struct OlderCheckpointFirst {
         bool operator()(const PrefixNode* a, const PrefixNode* b) const;
     };
@@ -143,6 +153,7 @@ class PrefixTree {
     void link(PrefixNode& node);
     void unlink(PrefixNode& node);
     void remove_leaf(PrefixNode& node);
+    bool is_loose(const PrefixNode& node, size_t group) const;
     void drop_loose_blocks(PrefixNode& node);
     bool windows_are_whole(std::span<PrefixNode* const> path) const;
 
@@ -150,8 +161,8 @@ class PrefixTree {
     const uint32_t nodes_max_;
     std::list<PrefixNode> nodes_;  // flat, so that no destructor recurses along a prompt
     std::map<PrefixKey, PrefixNode*> roots_;
-    Queue leaves_;  // without children and pins
-    Queue loose_;   // pinned, with window blocks that nobody needs
+    Queue leaves_;                                    // without children and pins
+    std::set<PrefixNode*, OlderWindowsFirst> loose_;  // with window blocks that nobody needs
     std::set<PrefixNode*, OlderCheckpointFirst> checkpoints_;  // with a checkpoint
     uint32_t evictable_blocks_ = 0;
     uint64_t tick_ = 0;

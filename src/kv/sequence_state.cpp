@@ -25,6 +25,9 @@ SequenceState::SequenceState(KvCache& cache, const PrefixKey& key,
 
 SequenceState::~SequenceState() {
     if (owner_.cache != nullptr) {
+        for (PrefixNode* const node : path_) {
+            node->end = static_cast<uint32_t>(path_.size());  // bears on nothing while it is pinned
+        }
         leave_path(0);
     }
 }
@@ -76,6 +79,7 @@ void SequenceState::restore(std::span<PrefixNode* const> path) {
         cache.tree_.touch(node);
     }
     path_.assign(path.begin(), path.end());
+    expect_return(position_);
     if (recurrent_) {
         if (path.empty()) {
             std::memset(recurrent_->data(), 0, spec.recurrent_bytes);
@@ -193,6 +197,21 @@ void SequenceState::plan_checkpoints(std::span<const Checkpoint> wanted) {
         }
         copies_.push_back({.position = what.position, .to = slot->data()});
         planned_.push_back({what, *std::move(slot)});
+    }
+}
+
+void SequenceState::expect_return(uint32_t position) {
+    KvCache& cache = *owner_.cache;
+    const size_t end = std::min<size_t>(position / cache.spec_.block_tokens, path_.size());
+    size_t first = end;
+    for (const AttentionGroup& group : cache.spec_.groups) {
+        if (group.window_tokens) {
+            first = std::min<size_t>(first,
+                                     PrefixTree::first_block_needed(cache.spec_, group, position));
+        }
+    }
+    for (size_t i = first; i < end; ++i) {
+        cache.tree_.touch_windows(*path_[i]);
     }
 }
 

@@ -87,6 +87,10 @@ class SequenceState {
     // position() of them. A model with recurrent state can only be resumed at a checkpoint.
     void publish(std::span<const TokenId> tokens);
 
+    // Others are expected to go on at `position` in their own way: so the window blocks that they
+    // will need there are kept longer than others that this sequence passes. What is published.
+    void expect_return(uint32_t position);
+
     // Nothing: no recurrent slot is to be had.
     std::optional<Snapshot> snapshot();
     // Back to where the snapshot was taken, at or before position(). False: that is in the middle

@@ -264,6 +264,9 @@ struct TransformerConfig {
     // alone.
     uint32_t draft_layers = 0;
     uint32_t token_types = 0;  // of an encoder: rows of the table of segments
+    // Of an encoder that counts positions from behind this number on, and not in this token, which
+    // has the position of its number.
+    std::optional<uint32_t> padding;
 
     // Every layer like the common values, seeing everything: what families start from.
     void make_layers();

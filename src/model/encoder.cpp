@@ -38,8 +38,9 @@ Result<Encoder::Weights> Encoder::bind(const TensorIndex& index, const Transform
     WeightBinder in(index, config, Purpose::Bind);
     Weights out;
     WEIR_TRY_ASSIGN(out.words, in.matrix("token_embd.weight", config.vocabulary, config.hidden));
-    WEIR_TRY_ASSIGN(out.position,
-                    in.matrix("position_embd.weight", config.context_tokens, config.hidden));
+    const uint32_t before = config.padding ? *config.padding + 1 : 0;
+    WEIR_TRY_ASSIGN(out.position, in.matrix("position_embd.weight", config.context_tokens + before,
+                                            config.hidden));
     WEIR_TRY_ASSIGN(out.types, in.matrix("token_types.weight", config.token_types, config.hidden));
     WEIR_TRY_ASSIGN(out.norm, in.norm("token_embd_norm", config.hidden));
     for (uint32_t layer = 0; layer < config.layers; ++layer) {
@@ -77,6 +78,7 @@ Encoder::Encoder(ModelSource::Pointer source, TransformerConfig config, Weights 
       x_(arena_.take_floats(uint64_t{tokens_max_} * config_.hidden)),
       numbers_(tokens_max_),
       zeros_(tokens_max_),
+      positions_(tokens_max_),
       groups_(1) {
     std::iota(numbers_.begin(), numbers_.end(), 0u);
     for (uint32_t i = 0; i < blocks_for(tokens_max_); ++i) {
@@ -104,8 +106,12 @@ void Encoder::embed(std::span<const TokenId> tokens) {
     const ScratchArena::Mark mark = arena_.mark();
     const std::span more = arena_.take_floats(count);
     kernels::lookup_rows(compute_, weights_.words, tokens, x_.data());
+    uint32_t next = config_.padding ? *config_.padding + 1 : 0;
+    for (size_t r = 0; r < tokens.size(); ++r) {
+        positions_[r] = tokens[r] == config_.padding ? *config_.padding : next++;
+    }
     for (const auto& [table, ids] :
-         {std::pair{&weights_.types, &zeros_}, std::pair{&weights_.position, &numbers_}}) {
+         {std::pair{&weights_.types, &zeros_}, std::pair{&weights_.position, &positions_}}) {
         kernels::lookup_rows(compute_, *table, std::span(*ids).first(tokens.size()), more.data());
         kernels::add(compute_, x_.data(), more.data(), count, x_.data());
     }

@@ -76,6 +76,7 @@ class Encoder {
     // Row r is position r of the one text; every row sees all of them.
     std::vector<uint32_t> numbers_;      // 0, 1, 2, …
     std::vector<uint32_t> zeros_;        // the sequence of each row, and its segment
+    std::vector<uint32_t> positions_;    // rows of the table of positions, of the text at hand
     std::vector<std::byte*> kv_blocks_;  // of one layer at a time
     std::vector<GroupRows> groups_;      // the one
 };

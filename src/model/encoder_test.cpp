@@ -8,9 +8,11 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <random>
 #include <string>
 
+#include "json/parse.h"
 #include "kernels/thread_pool.h"
 #include "model/testing/gguf_writer.h"
 #include "model/testing/safetensors_writer.h"
@@ -40,13 +42,17 @@ struct Tensor {
     std::vector<float> values;
 };
 
+// What RoBERTa has: one segment, and positions from behind the padding token's number.
+constexpr uint32_t kPadding = 1;
+enum class Kind : uint8_t { Bert, Roberta };
+
 // BERT's tensors by both names, as published checkpoints and converters have them.
 class TinyBert {
   public:
-    TinyBert() {
+    explicit TinyBert(Kind kind = Kind::Bert) : kind_(kind) {
         matrix("embeddings.word_embeddings", "token_embd", kVocabulary, kHidden);
         matrix("embeddings.position_embeddings", "position_embd", kContext, kHidden);
-        matrix("embeddings.token_type_embeddings", "token_types", 2, kHidden);
+        matrix("embeddings.token_type_embeddings", "token_types", types(), kHidden);
         norm("embeddings.LayerNorm", "token_embd_norm");
         for (uint32_t i = 0; i < kLayers; ++i) {
             const std::string hf = fmt::format("encoder.layer.{}.", i);
@@ -65,12 +71,13 @@ class TinyBert {
     // `norms`: what the weights of norms end in, "weight" or, long ago, "gamma" (and "beta").
     void write_folder(const TemporaryFolder& folder, const std::string& prefix,
                       const std::string& norms = "weight") const {
-        folder.write("config.json", fmt::format(R"({{"model_type": "bert", "hidden_act": "gelu",
+        folder.write("config.json", fmt::format(R"({{"model_type": "{}", "hidden_act": "gelu",
             "num_hidden_layers": {}, "hidden_size": {}, "num_attention_heads": {},
             "intermediate_size": {}, "vocab_size": {}, "max_position_embeddings": {},
-            "type_vocab_size": 2, "layer_norm_eps": {}}})",
+            "type_vocab_size": {}, "layer_norm_eps": {}, "pad_token_id": {}}})",
+                                                kind_ == Kind::Bert ? "bert" : "xlm-roberta",
                                                 kLayers, kHidden, kHeads, kWidth, kVocabulary,
-                                                kContext, kEpsilon));
+                                                kContext, types(), kEpsilon, kPadding));
         std::vector<SafetensorsItem> items;
         for (const Tensor& tensor : tensors_) {
             std::string name = prefix + tensor.hugging_face;
@@ -111,7 +118,7 @@ class TinyBert {
         std::vector<Vector> x;
         for (size_t t = 0; t < tokens.size(); ++t) {
             Vector row = values("token_embd.weight", tokens[t] * kHidden, kHidden);
-            add(row, values("position_embd.weight", t * kHidden, kHidden));
+            add(row, values("position_embd.weight", position(tokens, t) * kHidden, kHidden));
             add(row, values("token_types.weight", 0, kHidden));
             x.push_back(normed("token_embd_norm", row));
         }
@@ -122,6 +129,18 @@ class TinyBert {
     }
 
   private:
+    uint32_t types() const { return kind_ == Kind::Bert ? 2 : 1; }
+
+    // The tokens so far that are no padding, counted from the padding's number.
+    size_t position(const std::vector<TokenId>& tokens, size_t t) const {
+        if (kind_ == Kind::Bert || tokens[t] == kPadding) {
+            return kind_ == Kind::Bert ? t : kPadding;
+        }
+        const auto end = tokens.begin() + static_cast<std::ptrdiff_t>(t + 1);
+        const auto padding = std::count(tokens.begin(), end, kPadding);
+        return t + 1 - static_cast<size_t>(padding) + kPadding;
+    }
+
     static std::vector<std::byte> bytes(const Tensor& tensor) {
         std::vector<std::byte> out(tensor.values.size() * sizeof(float));
         std::memcpy(out.data(), tensor.values.data(), out.size());
@@ -238,6 +257,7 @@ class TinyBert {
         }
     }
 
+    const Kind kind_;
     std::mt19937_64 random_{3};
     std::vector<Tensor> tensors_;
 };
@@ -279,6 +299,38 @@ TEST(Encoder, ComputesTheFormulas) {
             sum += row[i];
         }
         EXPECT_NEAR(mean[i], sum / static_cast<double>(kTokens.size()), 1e-4);
+    }
+}
+
+// Its last token is the last that has a position: kContext rows, of which two stand before.
+TEST(Encoder, RobertaCountsPositionsFromBehindThePadding) {
+    const TinyBert roberta(Kind::Roberta);
+    const TemporaryFolder folder;
+    roberta.write_folder(folder, "roberta.");
+    Loaded loaded(*ModelSource::open(folder.path()));
+    std::vector<TokenId> tokens(kContext - kPadding - 1);
+    std::iota(tokens.begin(), tokens.end(), 3u);
+    EXPECT_EQ(loaded.encoder->tokens_max(), tokens.size());
+    for (const bool padded : {false, true}) {
+        tokens[4] = padded ? kPadding : 7;
+        const std::vector<Vector> expected = roberta.run(tokens);
+        const auto first = loaded.encode(tokens, Pooling::First);
+        for (size_t i = 0; i < kHidden; ++i) {
+            EXPECT_NEAR(first[i], expected[0][i], 1e-4);
+        }
+    }
+}
+
+TEST(Encoder, APaddingThatIsNoTokenOrLeavesNoPositionIsRefused) {
+    for (const uint32_t padding : {kVocabulary, kContext - 1, UINT32_MAX}) {
+        const auto config = json::parse(fmt::format(R"({{"model_type": "roberta",
+            "num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4,
+            "intermediate_size": 48, "vocab_size": {}, "max_position_embeddings": {},
+            "pad_token_id": {}}})",
+                                                    kVocabulary, kContext, padding));
+        const auto read = config_from_json(*config->if_object());
+        ASSERT_FALSE(read.has_value()) << padding;
+        EXPECT_THAT(read.error().message, HasSubstr("pad_token_id"));
     }
 }
 

@@ -30,13 +30,16 @@ using model::testing::TinyModel;
 // Blocks have 16 tokens: ten turns of these are some 600 tokens.
 constexpr uint32_t kContext = 1024;
 
-void expect_nothing_forgotten(const model::ModelSource::Pointer& source) {
+enum class Room : uint8_t { Ample, Tight };
+
+void expect_nothing_forgotten(const model::ModelSource::Pointer& source, Room room = Room::Ample) {
     kernels::ThreadPool pool(2);
     const auto model = model::load_model(source, {}, {*kernels::available_kernels().back(), pool});
     ASSERT_TRUE(model) << model.error().message;
     for (const uint32_t rewritten : {0u, 9u}) {
-        const auto wrong =
-            first_turn_that_forgets(**model, {.rewritten_tokens_max = rewritten, .beside = 1});
+        const auto wrong = first_turn_that_forgets(
+            **model,
+            {.rewritten_tokens_max = rewritten, .beside = 1, .tight = room == Room::Tight});
         ASSERT_TRUE(wrong) << wrong.error().message;
         EXPECT_FALSE(wrong->has_value()) << **wrong;
     }
@@ -52,6 +55,13 @@ TEST(ConversationsOverRealModels, Windows) {
     model::testing::write_tiny_folder({.layers = 3, .context = kContext, .window = 19},
                                       folder.path());
     expect_nothing_forgotten(*model::ModelSource::open(folder.path()));
+}
+
+// What the windows of the one conversation have passed makes room for the other's.
+TEST(ConversationsOverRealModels, WindowsWhereThereIsNoRoomForWhatTheyHavePassed) {
+    const auto bytes = model::testing::tiny_gguf(
+        {.family = "gemma3_text", .layers = 6, .context = kContext, .window = 19});
+    expect_nothing_forgotten(*model::ModelSource::from_bytes(bytes), Room::Tight);
 }
 
 TEST(ConversationsOverRealModels, WindowsOfGemma3) {

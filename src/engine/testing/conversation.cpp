@@ -49,9 +49,24 @@ bool same_logits(const Answer& a, const Answer& b) {
     });
 }
 
+uint64_t tight_blocks(const kv::StateSpec& spec, const ConversationOptions& options,
+                      uint32_t batch_tokens_max) {
+    // Of the length that is to be expected, and a little.
+    const uint32_t tokens =
+        options.first_prompt_tokens +
+        options.turns * (options.question_tokens_max + options.answer_tokens_max) / 2 +
+        4 * spec.block_tokens;
+    uint32_t window = 0;
+    for (const kv::AttentionGroup& group : spec.groups) {
+        window = std::max(window, group.window_tokens.value_or(0));
+    }
+    return kv::worst_case_blocks(spec, tokens, window + batch_tokens_max);
+}
+
 class Scene {
   public:
-    static Result<Scene> make(model::Model& model, uint32_t conversations) {
+    static Result<Scene> make(model::Model& model, uint32_t conversations,
+                              const ConversationOptions& options) {
         const kv::StateSpec& spec = model.state_spec();
         EngineConfig config;
         config.sequences_max = 2;
@@ -59,9 +74,14 @@ class Scene {
         config.checkpoint_tokens = 8 * spec.block_tokens;
         // Twice what one conversation leaves behind, for each. Of the recurrent state: at the end
         // of a prompt, one block earlier, and at the end of its answer.
-        const uint64_t blocks = 2 * model.info().context_tokens / spec.block_tokens + 8;
+        uint64_t blocks =
+            (2 * model.info().context_tokens / spec.block_tokens + 8) * spec.groups.size();
+        if (options.tight) {
+            config.batch_tokens_max = 2 * spec.block_tokens;
+            blocks = tight_blocks(spec, options, config.batch_tokens_max);
+        }
         config.recurrent_slots = conversations * 3 * 2 + config.sequences_max;
-        config.kv_bytes = conversations * blocks * spec.groups.size() * kv::pool_block_bytes(spec) +
+        config.kv_bytes = conversations * blocks * kv::pool_block_bytes(spec) +
                           config.recurrent_slots * (spec.recurrent_bytes + 64);
         auto counting = std::make_unique<CountingModel>(model);
         auto registry = std::make_unique<metrics::Registry>();
@@ -183,7 +203,7 @@ Result<std::optional<std::string>> first_turn_that_forgets(model::Model& model,
                                                            const ConversationOptions& options) {
     Script script(options, model.info().vocabulary);
     const uint32_t block = model.state_spec().block_tokens;
-    WEIR_TRY_ASSIGN(Scene warm, Scene::make(model, 1 + options.beside));
+    WEIR_TRY_ASSIGN(Scene warm, Scene::make(model, 1 + options.beside, options));
     std::vector<Conversation> all(1 + options.beside);
     for (uint32_t turn = 0; turn < options.turns; ++turn) {
         for (Conversation& one : all) {
@@ -191,7 +211,7 @@ Result<std::optional<std::string>> first_turn_that_forgets(model::Model& model,
             const uint32_t answer_tokens = script.answer_tokens();
             const uint64_t seed = script.seed();
             WEIR_TRY_ASSIGN(const Answer answer, warm.ask(one.said, answer_tokens, seed));
-            WEIR_TRY_ASSIGN(Scene cold, Scene::make(model, 1));
+            WEIR_TRY_ASSIGN(Scene cold, Scene::make(model, 1, options));
             WEIR_TRY_ASSIGN(const Answer expected, cold.ask(one.said, answer_tokens, seed));
             if (const auto wrong = wrong_with(answer, expected, one.said.size(), added, block)) {
                 return fmt::format("turn {}: {}", turn + 1, *wrong);

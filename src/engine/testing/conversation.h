@@ -19,6 +19,9 @@ struct ConversationOptions {
     // them, as templates do that leave reasoning out of the history; 0: it only adds.
     uint32_t rewritten_tokens_max = 0;
     uint32_t beside = 0;  // other conversations that go on between its turns
+    // Window groups have room for two windows a conversation, behind its prompt and behind its
+    // answer, and not for all that these have passed.
+    bool tight = false;
 };
 
 // A conversation whose turns follow each other in one engine over `model`: each prompt is what was

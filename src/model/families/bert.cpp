@@ -13,11 +13,16 @@
 //
 // Biases everywhere, in the norms too; no rotation, no norm behind the last layer. Of a checkpoint
 // that has them, the pooler and the heads of its training are left alone.
+//
+// RoBERTa and XLM-R (BGE-M3, multilingual E5): the same, but positions begin behind the padding
+// token's number (1, so at 2), and max_position_embeddings counts the rows before. Converters to
+// GGUF cut these off, and call it bert.
 namespace weir::model {
 
 namespace {
 
 constexpr std::array<std::string_view, 1> kNames = {"bert"};
+constexpr std::array<std::string_view, 3> kRobertaTypes = {"roberta", "xlm-roberta", "camembert"};
 constexpr std::array kTensorNames = {
     TensorName{"token_embd", "embeddings.word_embeddings"},
     TensorName{"position_embd", "embeddings.position_embeddings"},
@@ -46,6 +51,15 @@ constexpr std::array<std::string_view, 12> kUnused = {
     "cls.seq_relationship.weight",
     "cls.seq_relationship.bias",
 };
+
+constexpr std::array<std::string_view, 10> kRobertaUnused = {
+    "embeddings.position_ids", "pooler.dense.weight",
+    "pooler.dense.bias",       "lm_head.dense.weight",
+    "lm_head.dense.bias",      "lm_head.layer_norm.weight",
+    "lm_head.layer_norm.bias", "lm_head.decoder.weight",
+    "lm_head.decoder.bias",    "lm_head.bias",
+};
+constexpr uint32_t kPaddingDefault = 1;
 
 void start(TransformerConfig& out) {
     out.norm = NormKind::Layer;
@@ -87,6 +101,19 @@ Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
     return {};
 }
 
+Result<void> finish_roberta_json(JsonConfig& in, TransformerConfig& out) {
+    WEIR_TRY(finish_json(in, out));
+    WEIR_TRY_ASSIGN(const auto padding, in.size("pad_token_id"));
+    out.padding = padding.value_or(kPaddingDefault);
+    if (*out.padding >= out.vocabulary || *out.padding + 1 >= out.context_tokens) {
+        return data_corrupt("{}: {}, where there are {} tokens and {} positions",
+                            in.fields().path_of("pad_token_id"), *out.padding, out.vocabulary,
+                            out.context_tokens);
+    }
+    out.context_tokens -= *out.padding + 1;
+    return {};
+}
+
 }  // namespace
 
 const Family& bert_family() {
@@ -102,6 +129,23 @@ const Family& bert_family() {
                                     .layers = "encoder.layer.",
                                     .may_begin_with = "bert.",
                                     .unused = kUnused,
+                                    .encoder = true};
+    return kFamily;
+}
+
+const Family& roberta_family() {
+    static constexpr Family kFamily{.gguf_architectures = kNames,
+                                    .model_types = kRobertaTypes,
+                                    .finish_gguf = finish_gguf,
+                                    .finish_json = finish_roberta_json,
+                                    .json = {.epsilon_name = "layer_norm_eps",
+                                             .epsilon = 1e-12,
+                                             .activation = Activation::Gelu,
+                                             .tied = true},
+                                    .names = kTensorNames,
+                                    .layers = "encoder.layer.",
+                                    .may_begin_with = "roberta.",
+                                    .unused = kRobertaUnused,
                                     .encoder = true};
     return kFamily;
 }

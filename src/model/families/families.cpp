@@ -12,12 +12,12 @@ namespace {
 
 const auto& families() {
     static const std::array kFamilies = {
-        &bert_family(),       &cohere2_family(),     &cohere_family(),     &deepseek_family(),
-        &gemma2_family(),     &gemma3_family(),      &gemma4_family(),     &gpt_oss_family(),
-        &granite_family(),    &llama4_family(),      &llama_family(),      &ministral3_family(),
-        &mixtral_family(),    &phi3_family(),        &qwen2_family(),      &qwen2_moe_family(),
-        &qwen3_5_family(),    &qwen3_5_moe_family(), &qwen3_family(),      &qwen3_moe_family(),
-        &qwen3_next_family(), &stablelm_family(),    &starcoder2_family(),
+        &bert_family(),       &cohere2_family(),     &cohere_family(),   &deepseek_family(),
+        &gemma2_family(),     &gemma3_family(),      &gemma4_family(),   &gpt_oss_family(),
+        &granite_family(),    &llama4_family(),      &llama_family(),    &ministral3_family(),
+        &mixtral_family(),    &phi3_family(),        &qwen2_family(),    &qwen2_moe_family(),
+        &qwen3_5_family(),    &qwen3_5_moe_family(), &qwen3_family(),    &qwen3_moe_family(),
+        &qwen3_next_family(), &roberta_family(),     &stablelm_family(), &starcoder2_family(),
     };
     return kFamilies;
 }

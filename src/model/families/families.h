@@ -26,6 +26,7 @@ const Family& qwen3_5_family();
 const Family& qwen3_5_moe_family();
 const Family& qwen3_next_family();
 const Family& qwen3_moe_family();
+const Family& roberta_family();
 const Family& stablelm_family();
 const Family& starcoder2_family();
 

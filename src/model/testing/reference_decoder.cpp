@@ -260,7 +260,8 @@ class Reference {
     double frequency(size_t pair) const {
         const double dim = rotated();
         const bool local = windowed() && traits_.window_theta != 0;
-        const double theta = local ? traits_.window_theta : double{kTinyTheta};
+        const TinyRopeNumbers numbers = tiny_rope_numbers(model_);
+        const double theta = local ? traits_.window_theta : double{numbers.theta};
         const double base = std::pow(theta, -2 * static_cast<double>(pair) / dim);
         if (local) {
             return base;
@@ -268,14 +269,15 @@ class Reference {
         if (traits_.global_part != 0) {
             return static_cast<double>(pair) < traits_.global_part * dim / 2 ? base : 0;
         }
-        const double factor = kTinyRopeFactor;
-        const double original = kTinyRopeOriginal;
+        const double factor = numbers.factor;
+        const double original = numbers.original;
         switch (model_.rope) {
             case TinyRope::Plain:
                 return base;
             case TinyRope::Linear:
                 return base / factor;
-            case TinyRope::Llama3: {
+            case TinyRope::Llama3:
+            case TinyRope::Llama31: {
                 const double wavelength = 2 * std::numbers::pi / base;
                 const double smooth = (original / wavelength - 1) / (4 - 1);
                 return wavelength < original / 4 ? base

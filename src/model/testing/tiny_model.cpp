@@ -207,7 +207,8 @@ void permute_rows(TinyTensor& tensor, size_t head_dim) {
 }
 
 void add_rope_keys(const TinyModel& model, const std::string& prefix, GgufWriter& file) {
-    file.add_f32(prefix + "rope.freq_base", kTinyTheta);
+    const TinyRopeNumbers numbers = tiny_rope_numbers(model);
+    file.add_f32(prefix + "rope.freq_base", numbers.theta);
     const bool yarn = model.rope == TinyRope::Yarn || model.rope == TinyRope::YarnUnscaled;
     if (model.rope == TinyRope::Linear || yarn) {
         file.add_text(prefix + "rope.scaling.type", yarn ? "yarn" : "linear");
@@ -234,10 +235,10 @@ void add_rope_keys(const TinyModel& model, const std::string& prefix, GgufWriter
                             shape, 0, std::as_bytes(std::span(factors)));
         }
     }
-    if (model.rope == TinyRope::Llama3) {
+    if (model.rope == TinyRope::Llama3 || model.rope == TinyRope::Llama31) {
         const std::vector<float> divisors =
-            llama3_divisors({.factor = kTinyRopeFactor, .original_context = kTinyRopeOriginal},
-                            kTinyTheta, model.head_dim);
+            llama3_divisors({.factor = numbers.factor, .original_context = numbers.original},
+                            numbers.theta, model.head_dim);
         const uint64_t shape[] = {divisors.size()};
         file.add_tensor("rope_freqs.weight", shape, 0, std::as_bytes(std::span(divisors)));
     }
@@ -245,6 +246,7 @@ void add_rope_keys(const TinyModel& model, const std::string& prefix, GgufWriter
 
 std::string rope_json(const TinyModel& model) {
     const TinyTraits& traits = tiny_traits(model.family);
+    const TinyRopeNumbers numbers = tiny_rope_numbers(model);
     if (traits.global_part != 0) {
         return fmt::format(
             R"("rope_parameters": {{"full_attention": {{"rope_type": "proportional",
@@ -259,10 +261,11 @@ std::string rope_json(const TinyModel& model) {
             return fmt::format(R"("rope_scaling": {{"type": "linear", "factor": {}}})",
                                kTinyRopeFactor);
         case TinyRope::Llama3:
+        case TinyRope::Llama31:
             return fmt::format(
                 R"("rope_scaling": {{"rope_type": "llama3", "factor": {}, "low_freq_factor": 1.0,
                 "high_freq_factor": 4.0, "original_max_position_embeddings": {}}})",
-                kTinyRopeFactor, kTinyRopeOriginal);
+                numbers.factor, numbers.original);
         case TinyRope::Yarn:
             return fmt::format(
                 R"("rope_scaling": {{"rope_type": "yarn", "factor": {},
@@ -338,6 +341,12 @@ TinyModel TinyModel::for_dtype(tensor::DType dtype) {
                     .vocabulary = 40,
                     .dtype = dtype};
     }
+}
+
+TinyRopeNumbers tiny_rope_numbers(const TinyModel& model) {
+    return model.rope == TinyRope::Llama31
+               ? TinyRopeNumbers{.theta = 500000.0f, .factor = 8.0f, .original = 8192}
+               : TinyRopeNumbers{};
 }
 
 float tiny_longrope_factor(bool is_long, size_t pair) {
@@ -477,8 +486,9 @@ std::string tiny_config_json(const TinyModel& model) {
         "mlp_bias": {}, {}, {}, "bos_token_id": 1, "eos_token_id": [2, 3]{}}})",
         type, traits.gelu ? "gelu_pytorch_tanh" : "silu", model.layers, model.hidden, model.heads,
         model.kv_heads, model.head_dim, model.feed_forward, model.vocabulary, model.context,
-        traits.epsilon_name, kTinyEpsilon, kTinyTheta, is_tied(model), model.attention_bias,
-        model.mlp_bias, rope_json(model), window_json(model), traits.json_more);
+        traits.epsilon_name, kTinyEpsilon, tiny_rope_numbers(model).theta, is_tied(model),
+        model.attention_bias, model.mlp_bias, rope_json(model), window_json(model),
+        traits.json_more);
     if (model.wrap == TinyWrap::None) {
         return decoder;
     }

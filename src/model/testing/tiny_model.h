@@ -15,6 +15,7 @@ enum class TinyRope : uint8_t {
     Plain,
     Linear,
     Llama3,
+    Llama31,  // the same with the published numbers
     Yarn,
     YarnUnscaled,  // mscale = mscale_all_dim: cosines and sines as they are
     Longrope,
@@ -53,6 +54,14 @@ inline constexpr float kTinyEpsilon = 1e-5f;
 inline constexpr float kTinyTheta = 10000.0f;
 inline constexpr float kTinyRopeFactor = 4.0f;
 inline constexpr uint32_t kTinyRopeOriginal = 32;
+
+// Base, factor and original context of the rope.
+struct TinyRopeNumbers {
+    float theta = kTinyTheta;
+    float factor = kTinyRopeFactor;
+    uint32_t original = kTinyRopeOriginal;
+};
+TinyRopeNumbers tiny_rope_numbers(const TinyModel& model);
 
 struct TinyTensor {
     std::string name;             // GGUF's
