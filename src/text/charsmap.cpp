@@ -84,7 +84,22 @@ Result<Charsmap> Charsmap::create(std::span<const std::byte> bytes) {
                 kReplacementBytesMax, unit & ~kLeafBit, map.pool_.size());
         }
     }
+    // A carriage return may be one cluster with a newline.
+    for (uint32_t byte = 1; byte < map.plain_.size(); ++byte) {
+        const size_t at = offset_of(map.units_[0]) ^ byte;
+        map.plain_[byte] =
+            byte != '\r' && (at >= map.units_.size() || label_of(map.units_[at]) != byte);
+    }
     return map;
+}
+
+// The end of the run of ASCII characters that begin no entry of the map.
+size_t Charsmap::plain_run_end(std::string_view text, size_t at) const {
+    while (at < text.size() && static_cast<unsigned char>(text[at]) < plain_.size() &&
+           plain_[static_cast<unsigned char>(text[at])]) {
+        ++at;
+    }
+    return at;
 }
 
 std::optional<std::string_view> Charsmap::replacement_at(uint32_t offset) const {
@@ -124,6 +139,9 @@ std::string Charsmap::apply_longest(std::string_view text) const {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        const size_t plain_end = plain_run_end(text, at);
+        out.append(text, at, plain_end - at);
+        at = plain_end;
         if (const auto found = match(text.substr(at), Wanted::Longest)) {
             out += found->replacement;
             at += found->bytes;
@@ -148,6 +166,12 @@ std::string Charsmap::apply_to_graphemes(std::string_view text) const {
     };
     size_t cluster_end = 0;
     for (size_t at = 0; at < text.size();) {
+        // Only the last character of the run may be in a cluster with what follows.
+        const size_t plain_end = plain_run_end(text, at);
+        if (at >= cluster_end && plain_end > at + 1) {
+            out.append(text, at, plain_end - 1 - at);
+            at = plain_end - 1;
+        }
         // A cluster is asked for once, at its beginning.
         if (at >= cluster_end) {
             cluster_end = short_cluster_end(text, at);

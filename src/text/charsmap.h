@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -41,6 +42,9 @@ class Charsmap {
     // Nothing where there is no replacement, or none that ends soon.
     std::optional<std::string_view> replacement_at(uint32_t offset) const;
 
+    size_t plain_run_end(std::string_view text, size_t at) const;
+
+    std::array<bool, 0x80> plain_{};  // ASCII that begins no entry of the map
     std::vector<uint32_t> units_;
     std::string pool_;
 };

@@ -1,6 +1,7 @@
 #include "text/normalizer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/utf8.h"
 #include "text/normalize.h"
@@ -13,8 +14,13 @@ std::string lowercase(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        for (const size_t end = utf8::ascii_end(text, at); at < end; ++at) {
+            const char letter = text[at];
+            out.push_back(letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter | 0x20)
+                                                         : letter);
+        }
         const utf8::Decoded next = utf8::decode(text, at);
-        if (!next.valid) {
+        if (!next.valid || next.bytes == 0) {
             out.append(text.substr(at, next.bytes));
         } else if (next.code_point == 0x130) {
             out += "i\xCC\x87";  // the one character whose full lower case is two
@@ -60,9 +66,23 @@ enum class Fate { Keep, Remove, Space };
 // Bytes that are no UTF-8 are kept.
 template <typename Judge>
 std::string judge_characters(std::string_view text, const Judge& judge) {
+    std::array<bool, 0x80> keeps{};  // of ASCII, which is kept in runs
+    for (char32_t character = 0; character < keeps.size(); ++character) {
+        keeps[character] = judge(character) == Fate::Keep;
+    }
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        size_t end = at;
+        while (end < text.size() && static_cast<unsigned char>(text[end]) < keeps.size() &&
+               keeps[static_cast<unsigned char>(text[end])]) {
+            ++end;
+        }
+        if (end > at) {
+            out.append(text, at, end - at);
+            at = end;
+            continue;
+        }
         const utf8::Decoded next = utf8::decode(text, at);
         const Fate fate = next.valid ? judge(next.code_point) : Fate::Keep;
         if (fate == Fate::Keep) {
@@ -123,6 +143,9 @@ std::string space_ideographs(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        const size_t end = utf8::ascii_end(text, at);
+        out.append(text, at, end - at);
+        at = end;
         const utf8::Decoded next = utf8::decode(text, at);
         const bool apart = next.valid && is_ideograph(next.code_point);
         out += apart ? " " : "";

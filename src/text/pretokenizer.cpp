@@ -360,8 +360,35 @@ bool takes_a_space_along(Splitter splitter) {
            splitter == Splitter::AsciiWidePunctuation || splitter == Splitter::AnyPunctuation;
 }
 
+// What holds for ASCII, by byte; for all others it may.
+using ByteSet = std::array<bool, 256>;
+using ByteSets = std::array<ByteSet, kSplitters>;
+
+ByteSets ascii_sets(bool (*holds)(Splitter, const Char&)) {
+    ByteSets sets;
+    for (size_t splitter = 0; splitter < sets.size(); ++splitter) {
+        sets[splitter].fill(true);
+        for (unsigned byte = 0; byte < 0x80; ++byte) {
+            const char character = static_cast<char>(byte);
+            sets[splitter][byte] =
+                holds(static_cast<Splitter>(splitter), ClassedText({&character, 1}).at(0));
+        }
+    }
+    return sets;
+}
+
 size_t word_run(Splitter splitter, const ClassedText& text, size_t at) {
+    static const ByteSets sets = ascii_sets(is_word);
+    const ByteSet& words = sets[static_cast<size_t>(splitter)];
     while (at < text.size()) {
+        const unsigned char byte = text.byte(at);
+        if (byte < 0x80) {
+            if (!words[byte]) {
+                break;
+            }
+            ++at;
+            continue;
+        }
         const Char next = text.at(at);
         if (!is_word(splitter, next)) {
             break;
@@ -492,10 +519,44 @@ class PieceSink {
     size_t first_;
 };
 
+bool may_begin(Splitter splitter, const Char& character) {
+    switch (splitter) {
+        case Splitter::DeepSeekV3:
+        case Splitter::LineRuns:
+            return true;
+        case Splitter::NewlineCharacters:
+            return character.is_newline();
+        case Splitter::TrailingSpace:
+        case Splitter::Spaces:
+            return character.is(kSpace);
+        case Splitter::Digits:
+        case Splitter::DigitTriples:
+        case Splitter::AsciiDigitTriples:
+            return character.is(kNumber);
+        case Splitter::ReferencePunctuation:
+            return is_in(CharSet::ReferencePunctuation, character.code_point);
+        case Splitter::Words:
+            return !character.is(kSpace);
+        default:
+            return is_word(splitter, character) ||
+                   (takes_a_space_along(splitter) && character.is(kSpace));
+    }
+}
+
+const ByteSet& first_bytes(Splitter splitter) {
+    static const ByteSets sets = ascii_sets(may_begin);
+    return sets[static_cast<size_t>(splitter)];
+}
+
 // Calls found(begin, end) for each match, in order; a scanner for one character after the other.
 template <typename Found>
 void find_by_scanner(Splitter splitter, const ClassedText& text, const Found& found) {
+    const ByteSet& firsts = first_bytes(splitter);
     for (size_t at = 0; at < text.size();) {
+        if (!firsts[text.byte(at)]) {
+            ++at;
+            continue;
+        }
         const Char first = text.at(at);
         const size_t end = match_end(splitter, text, at);
         if (end > at) {

@@ -49,6 +49,8 @@ enum class Splitter : uint8_t {
     LineRuns,                 // [^\n]+|[\n]+
 };
 
+inline constexpr size_t kSplitters = static_cast<size_t>(Splitter::LineRuns) + 1;
+
 // What becomes of the matches (where inverted: of what stands between them).
 enum class SplitBehavior : uint8_t {
     Isolated,
