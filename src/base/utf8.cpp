@@ -53,6 +53,15 @@ Decoded decode_other(std::string_view text, size_t at) {
         return {};
     }
     const auto first = static_cast<uint8_t>(text[at]);
+    // Most of the world's letters, without the second bytes that need a closer look.
+    if (first > 0xE0 && first < 0xF0 && first != 0xED && at + 2 < text.size()) {
+        const auto second = static_cast<uint8_t>(text[at + 1]);
+        const auto third = static_cast<uint8_t>(text[at + 2]);
+        if ((second & 0xC0) == 0x80 && (third & 0xC0) == 0x80) {
+            return {char32_t{first & 0x0Fu} << 12 | (second & 0x3Fu) << 6 | (third & 0x3Fu), 3,
+                    true};
+        }
+    }
     const Lead lead = lead_of(first);
     if (lead.length == 0) {
         return {kReplacement, 1, false};

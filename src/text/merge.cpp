@@ -292,13 +292,16 @@ size_t merge_all_of(uint32_t rank, const MergeTable& table, BpeScratch& scratch)
 // What remains is for the merger that follows.
 void merge_dense_ranks(const MergeTable& table, BpeScratch& scratch) {
     constexpr size_t kDensePart = 8;
+    constexpr size_t kProgressPart = 16;
     constexpr unsigned kSparsePassesMax = 3;
     unsigned sparse_passes = 0;
     look_up_all(table, scratch);
     while (true) {
         const size_t count = scratch.symbols.size();
         uint32_t lowest = Merge::kNever;
+        size_t places = 0;
         for (const Merge& merge : scratch.merges) {
+            places = merge.rank == lowest ? places + 1 : merge.rank < lowest ? 1 : places;
             lowest = std::min(lowest, merge.rank);
         }
         scratch.steps += count;
@@ -306,8 +309,9 @@ void merge_dense_ranks(const MergeTable& table, BpeScratch& scratch) {
             return;
         }
         const size_t merged = merge_all_of(lowest, table, scratch);
-        sparse_passes += merged < count / kDensePart ? 1 : 0;
-        if (sparse_passes > kSparsePassesMax) {
+        const bool dense = places >= count / kDensePart;
+        sparse_passes += dense ? 0 : 1;
+        if (sparse_passes > kSparsePassesMax || (dense && merged < count / kProgressPart)) {
             return;
         }
     }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/utf8.h"
+#include "text/byte_alphabet.h"
 #include "text/normalize.h"
 #include "text/unicode.h"
 
@@ -44,6 +45,15 @@ std::string replace(std::string_view text, std::string_view from, std::string_vi
         out.append(to);
         at = found + from.size();
     }
+}
+
+std::string spell_bytes(std::string_view text) {
+    std::string out;
+    out.reserve(text.size() * 2);
+    for (const char byte : text) {
+        out += byte_level_of(static_cast<uint8_t>(byte));
+    }
+    return out;
 }
 
 std::string squeeze(std::string_view text) {
@@ -180,6 +190,12 @@ std::string replace_matches(std::string_view text, const Pattern& pattern, std::
     out.reserve(text.size());
     uint64_t steps = 0;
     for (size_t at = 0; at < text.size();) {
+        size_t next = at;
+        while (next < text.size() && !pattern.may_begin(text[next])) {
+            ++next;
+        }
+        out.append(text, at, next - at);
+        at = next;
         if (const auto end = pattern.match_at(text, at, steps)) {
             out += to;
             at = *end;
@@ -193,6 +209,49 @@ std::string replace_matches(std::string_view text, const Pattern& pattern, std::
 }
 
 }  // namespace
+
+double Normalizer::growth() const {
+    double growth = 1;
+    for (const Step& step : steps_) {
+        switch (step.kind) {
+            case Kind::Nfc:
+            case Kind::Nfd:
+                growth *= 3;  // U+0390
+                break;
+            case Kind::Nfkc:
+            case Kind::Nfkd:
+                growth *= 11;  // U+FDFA
+                break;
+            case Kind::Lowercase:
+            case Kind::SpaceIdeographs:
+            case Kind::SpellBytes:
+                growth *= 2;
+                break;
+            case Kind::CharsmapLongest:
+            case Kind::CharsmapGraphemes:
+                growth *= static_cast<double>(step.charsmap->replacement_bytes_max());
+                break;
+            case Kind::ReplaceMatches:
+                growth *= std::max(1.0, static_cast<double>(step.to.size()));
+                break;
+            case Kind::Replace:
+                growth *= std::max(1.0, static_cast<double>(step.to.size()) /
+                                            static_cast<double>(step.from.size()));
+                break;
+            case Kind::Strip:
+            case Kind::StripMarks:
+            case Kind::StripNonspacing:
+            case Kind::CleanText:
+            case Kind::Nmt:
+            case Kind::Prepend:
+            case Kind::PrependIfMissing:
+            case Kind::Squeeze:
+            case Kind::TrimEnd:
+                break;
+        }
+    }
+    return growth;
+}
 
 std::string Normalizer::apply(std::string_view text, Place place) const {
     std::string out(text);
@@ -263,6 +322,9 @@ std::string Normalizer::apply(std::string_view text, Place place) const {
                 break;
             case Kind::Replace:
                 out = replace(out, step.from, step.to);
+                break;
+            case Kind::SpellBytes:
+                out = spell_bytes(out);
                 break;
             case Kind::Squeeze:
                 out = squeeze(out);

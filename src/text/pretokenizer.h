@@ -115,6 +115,13 @@ class PreTokenizer {
 
     bool empty() const { return steps_.empty(); }
 
+    // Whether one scanner cuts the text by itself, so that split_on may be used.
+    bool cuts_in_one_pass() const;
+    // Appends up to `pieces_max` pieces of the text, from the one that begins at `begin` on, and
+    // returns where the next one would begin. For texts whose pieces would not fit the caches.
+    size_t split_on(std::string_view text, size_t begin, size_t pieces_max,
+                    std::vector<Piece>& out) const;
+
     // The pieces in order; none is empty. `at_start`: the text is the beginning of a whole one.
     // `text` is shorter than 4 GiB. Errors: TooLarge where a pattern would look at the characters
     // of this text again and again.
