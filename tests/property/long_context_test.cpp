@@ -32,11 +32,12 @@ using model::testing::TinyModel;
 using model::testing::TinyTensor;
 using Doubles = std::vector<double>;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(WEIR_SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kIsSanitized = true;
 #else
 constexpr bool kIsSanitized = false;
 #endif
+constexpr uint32_t kUsualTokens = kIsSanitized ? 1024 : 4096;
 
 constexpr const char* kVariable = "WEIR_LONG_CONTEXT";
 
@@ -46,7 +47,7 @@ bool is_asked_for() {
 
 uint32_t tokens_wanted() {
     return is_asked_for() ? static_cast<uint32_t>(std::strtoul(std::getenv(kVariable), nullptr, 10))
-                          : 4096;
+                          : kUsualTokens;
 }
 
 constexpr size_t kHidden = 32;
