@@ -1,6 +1,7 @@
 #include "base/utf8.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace weir::utf8 {
 namespace {
@@ -47,13 +48,19 @@ uint32_t well_formed_bytes(std::string_view text, size_t at, const Lead& lead) {
 
 }  // namespace
 
-Decoded decode(std::string_view text, size_t at) {
+Decoded decode_other(std::string_view text, size_t at) {
     if (at >= text.size()) {
         return {};
     }
     const auto first = static_cast<uint8_t>(text[at]);
-    if (first < 0x80) {
-        return {first, 1, true};
+    // Most of the world's letters, without the second bytes that need a closer look.
+    if (first > 0xE0 && first < 0xF0 && first != 0xED && at + 2 < text.size()) {
+        const auto second = static_cast<uint8_t>(text[at + 1]);
+        const auto third = static_cast<uint8_t>(text[at + 2]);
+        if ((second & 0xC0) == 0x80 && (third & 0xC0) == 0x80) {
+            return {char32_t{first & 0x0Fu} << 12 | (second & 0x3Fu) << 6 | (third & 0x3Fu), 3,
+                    true};
+        }
     }
     const Lead lead = lead_of(first);
     if (lead.length == 0) {
@@ -68,6 +75,20 @@ Decoded decode(std::string_view text, size_t at) {
         code_point = (code_point << 6) | (static_cast<uint8_t>(text[at + i]) & 0x3Fu);
     }
     return {code_point, lead.length, true};
+}
+
+size_t ascii_end(std::string_view text, size_t at) {
+    constexpr uint64_t kHighBits = 0x8080808080808080;
+    for (uint64_t word = 0; at + sizeof(word) <= text.size(); at += sizeof(word)) {
+        std::memcpy(&word, text.data() + at, sizeof(word));
+        if ((word & kHighBits) != 0) {
+            break;
+        }
+    }
+    while (at < text.size() && static_cast<uint8_t>(text[at]) < 0x80) {
+        ++at;
+    }
+    return at;
 }
 
 void append(std::string& out, char32_t code_point) {

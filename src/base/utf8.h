@@ -18,7 +18,13 @@ struct Decoded {
     bool valid = true;
 };
 
-Decoded decode(std::string_view text, size_t at);
+Decoded decode_other(std::string_view text, size_t at);  // decode, for what is not ASCII
+inline Decoded decode(std::string_view text, size_t at) {
+    const auto first = at < text.size() ? static_cast<uint8_t>(text[at]) : uint8_t{0xFF};
+    return first < 0x80 ? Decoded{first, 1, true} : decode_other(text, at);
+}
+// The end of the run of ASCII characters that begins at `at`.
+size_t ascii_end(std::string_view text, size_t at);
 void append(std::string& out, char32_t code_point);  // a surrogate or > U+10FFFF becomes U+FFFD
 
 bool is_valid(std::string_view text);

@@ -44,7 +44,7 @@ Result<void> act(std::string_view verb, const std::string& model, const std::str
         return detokenize(access, model);
     }
     if (verb == "template") {
-        return render_template(access, model);
+        return render_template(access, model, TemplateMode::Strict);
     }
     if (verb == "parse") {
         return parse_output(access, model);

@@ -232,9 +232,12 @@ Result<void> detokenize(const ModelAccess& access, const std::string& model) {
     });
 }
 
-Result<void> render_template(const ModelAccess& access, const std::string& file) {
+Result<void> render_template(const ModelAccess& access, const std::string& file,
+                             TemplateMode mode) {
     WEIR_TRY_ASSIGN(const std::string source, access.read_text(file, kTemplateBytesMax));
-    WEIR_TRY_ASSIGN(const auto parsed, text::jinja::Template::parse(source));
+    const auto jinja_mode =
+        mode == TemplateMode::Strict ? text::jinja::Mode::Strict : text::jinja::Mode::Lenient;
+    WEIR_TRY_ASSIGN(const auto parsed, text::jinja::Template::parse(source, jinja_mode));
     return answer_lines(std::cin, std::cout,
                         [&](json::Fields& fields) { return template_line(parsed, fields); });
 }

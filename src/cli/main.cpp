@@ -326,10 +326,22 @@ class Verbs {
         on(added, [this, action] { return action(model_access(), model_); });
     }
 
+    void add_template() {
+        CLI::App* added = verb("template", "Render a chat template (JSON lines in and out)");
+        added->add_option("--file", model_)->required();
+        added->add_flag(
+            "--lenient", lenient_,
+            "Take what shipped templates ask beyond the reference, as served models do");
+        on(added, [this] {
+            return render_template(model_access(), model_,
+                                   lenient_ ? TemplateMode::Lenient : TemplateMode::Strict);
+        });
+    }
+
     void add_line_verbs() {
         add_line_verb("tokenize", "--model", "Text to token ids", tokenize);
         add_line_verb("detokenize", "--model", "Token ids to text", detokenize);
-        add_line_verb("template", "--file", "Render a chat template", render_template);
+        add_template();
         add_line_verb("parse", "--file", "Read what a model says as a message", parse_output);
         add_line_verb("logits", "--model", "Logits of every position", logits);
         add_line_verb("embed", "--model", "Token ids to a vector", embed);
@@ -343,6 +355,7 @@ class Verbs {
     uint32_t days_ = 0;
     std::optional<std::string> config_;
     std::string model_;
+    bool lenient_ = false;
     ServeArguments serve_;
     server::WorkerOptions worker_;
     RunOptions run_;

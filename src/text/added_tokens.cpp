@@ -43,9 +43,13 @@ bool looks_like_markup(std::string_view content) {
            content.find("\xEF\xBD\x9C") != std::string_view::npos;  // U+FF5C, DeepSeek's bar
 }
 
-void AddedTokens::add(AddedToken token) {
+Result<void> AddedTokens::add(AddedToken token) {
     if (token.content.empty()) {
-        return;
+        return {};
+    }
+    bytes_ += token.content.size();
+    if (bytes_ > kBytesMax) {
+        return data_corrupt("the names of added tokens have more than {} bytes", kBytesMax);
     }
     uint32_t node = kRoot;
     for (const char character : token.content) {
@@ -61,6 +65,7 @@ void AddedTokens::add(AddedToken token) {
         begins_[static_cast<unsigned char>(token.content.front())] = true;
         tokens_.push_back(std::move(token));
     }
+    return {};
 }
 
 std::optional<uint32_t> AddedTokens::child(uint32_t node, unsigned char byte) const {

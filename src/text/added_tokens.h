@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/result.h"
 #include "base/token_id.h"
 
 namespace weir::text {
@@ -43,9 +44,12 @@ using TrustedRanges = std::span<const TrustedRange>;
 class AddedTokens {
   public:
     // Longer names are refused by the readers; see search above.
-    static constexpr size_t kContentBytesMax = 1024;
+    static constexpr size_t kContentBytesMax = 256;
+    // All names together: a few hundred KiB in the largest vocabularies, and a byte takes 60 here.
+    static constexpr size_t kBytesMax = size_t{1} << 22;
 
-    void add(AddedToken token);  // the first of equal contents counts; empty ones do not
+    // The first of equal contents counts; empty ones do not. Errors: DataCorrupt past kBytesMax.
+    Result<void> add(AddedToken token);
     bool empty() const { return tokens_.empty(); }
     std::optional<TokenId> find(std::string_view content) const;
 
@@ -70,6 +74,7 @@ class AddedTokens {
     std::vector<AddedToken> tokens_;
     std::vector<Node> nodes_ = std::vector<Node>(1);
     std::unordered_map<uint64_t, uint32_t> edges_;  // node * 256 + byte
+    size_t bytes_ = 0;                              // of all contents
     std::array<bool, 256> begins_{};                // bytes that some content begins with
 };
 

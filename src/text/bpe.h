@@ -50,6 +50,8 @@ class Bpe final : public TokenModel {
     // Ends building. `vocab_size` bounds all ids.
     void finish(size_t vocab_size);
 
+    // Says that find_symbol will be asked for it soon; see TextIndex::prefetch.
+    void prefetch_symbol(std::string_view bytes) const { tokens_.prefetch(bytes); }
     // A token or a character that has none; TextIndex::kNone for what is neither.
     uint32_t find_symbol(std::string_view bytes) const { return tokens_.find(bytes); }
 

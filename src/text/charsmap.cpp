@@ -1,5 +1,6 @@
 #include "text/charsmap.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -78,13 +79,45 @@ Result<Charsmap> Charsmap::create(std::span<const std::byte> bytes) {
         return data_corrupt("precompiled_charsmap: its replacements do not end");
     }
     for (const uint32_t unit : map.units_) {
-        if (is_leaf(unit) && !map.replacement_at(unit & ~kLeafBit)) {
+        if (!is_leaf(unit)) {
+            continue;
+        }
+        const auto replacement = map.replacement_at(unit & ~kLeafBit);
+        if (!replacement) {
             return data_corrupt(
                 "precompiled_charsmap: no replacement of at most {} bytes at {}; they end at {}",
                 kReplacementBytesMax, unit & ~kLeafBit, map.pool_.size());
         }
+        map.replacement_bytes_max_ = std::max(map.replacement_bytes_max_, replacement->size());
+    }
+    for (uint32_t byte = 1; byte < map.plain_.size(); ++byte) {
+        map.plain_[byte] = map.is_plain(static_cast<char>(byte));
     }
     return map;
+}
+
+// Whether the character stays as it is and alone before any ASCII character: no entry begins with
+// it but those that go on with something else (letters with their accents), and only a carriage
+// return makes one cluster with what is ASCII, too.
+bool Charsmap::is_plain(char character) const {
+    for (char next = 1; next > 0; ++next) {
+        if (match(std::string{character, next}, Wanted::Shortest)) {
+            return false;
+        }
+    }
+    return character != '\r';
+}
+
+// The end of the run of such characters, each before an ASCII character or the end of the text.
+size_t Charsmap::plain_run_end(std::string_view text, size_t at) const {
+    const auto byte = [text](size_t i) {
+        return static_cast<unsigned char>(text[i]);
+    };
+    while (at < text.size() && byte(at) < plain_.size() && plain_[byte(at)] &&
+           (at + 1 == text.size() || byte(at + 1) < plain_.size())) {
+        ++at;
+    }
+    return at;
 }
 
 std::optional<std::string_view> Charsmap::replacement_at(uint32_t offset) const {
@@ -107,8 +140,8 @@ std::optional<Charsmap::Match> Charsmap::match(std::string_view text, Wanted wan
         }
         const uint32_t unit = units_[at];
         at ^= offset_of(unit);
-        if (has_leaf(unit) && at < units_.size()) {
-            // What is called a leaf may be none in a broken file.
+        // What is called a leaf may be none in a broken file.
+        if (has_leaf(unit) && at < units_.size() && is_leaf(units_[at])) {
             if (const auto replacement = replacement_at(units_[at] & ~kLeafBit)) {
                 found = Match{i + 1, *replacement};
                 if (wanted == Wanted::Shortest) {
@@ -124,6 +157,9 @@ std::string Charsmap::apply_longest(std::string_view text) const {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        const size_t plain_end = plain_run_end(text, at);
+        out.append(text, at, plain_end - at);
+        at = plain_end;
         if (const auto found = match(text.substr(at), Wanted::Longest)) {
             out += found->replacement;
             at += found->bytes;
@@ -148,6 +184,11 @@ std::string Charsmap::apply_to_graphemes(std::string_view text) const {
     };
     size_t cluster_end = 0;
     for (size_t at = 0; at < text.size();) {
+        if (at >= cluster_end) {
+            const size_t plain_end = plain_run_end(text, at);
+            out.append(text, at, plain_end - at);
+            at = plain_end;
+        }
         // A cluster is asked for once, at its beginning.
         if (at >= cluster_end) {
             cluster_end = short_cluster_end(text, at);

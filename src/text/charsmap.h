@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -24,6 +25,8 @@ class Charsmap {
     // Errors: DataCorrupt, naming the part that is wrong.
     static Result<Charsmap> create(std::span<const std::byte> bytes);
 
+    size_t replacement_bytes_max() const { return replacement_bytes_max_; }  // at least 1
+
     // SentencePiece's rule: the longest match at every place.
     std::string apply_longest(std::string_view text) const;
     // Hugging Face's rule: a grapheme cluster of less than 6 bytes is replaced by what its shortest
@@ -41,8 +44,13 @@ class Charsmap {
     // Nothing where there is no replacement, or none that ends soon.
     std::optional<std::string_view> replacement_at(uint32_t offset) const;
 
+    bool is_plain(char character) const;
+    size_t plain_run_end(std::string_view text, size_t at) const;
+
+    std::array<bool, 0x80> plain_{};  // see is_plain
     std::vector<uint32_t> units_;
     std::string pool_;
+    size_t replacement_bytes_max_ = 1;
 };
 
 }  // namespace weir::text

@@ -9,11 +9,12 @@ namespace weir::text {
 // What two neighbouring symbols merge to, and how early.
 struct Merge {
     static constexpr uint32_t kNever = UINT32_MAX;
-    uint32_t rank = kNever;  // lower first
+    static constexpr uint32_t kRanksMax = (1U << 25) - 1;  // every other rank is below
+    uint32_t rank = kNever;                                // lower first
     uint32_t result = 0;
 };
 
-// (left, right) to Merge, by open addressing.
+// (left, right) to Merge, by open addressing behind a filter.
 //
 // Threads: immutable after filling.
 class MergeTable {
@@ -23,7 +24,12 @@ class MergeTable {
     void insert(uint32_t left, uint32_t right, Merge merge);
     Merge find(uint32_t left, uint32_t right) const {
         const uint64_t key = key_of(left, right);
-        for (size_t at = slot_of(key);; at = (at + 1) & mask_) {
+        const uint64_t hash = hash_of(key);
+        const size_t bit = static_cast<size_t>(hash) & filter_mask_;
+        if ((filter_[bit / 64] >> (bit % 64) & 1) == 0) {
+            return {};
+        }
+        for (size_t at = slot_of(hash);; at = (at + 1) & mask_) {
             const Slot& slot = slots_[at];
             if (slot.key == key || slot.key == kEmpty) {
                 return slot.merge;
@@ -40,15 +46,24 @@ class MergeTable {
     };
 
     static uint64_t key_of(uint32_t left, uint32_t right) { return uint64_t{left} << 32 | right; }
-    size_t slot_of(uint64_t key) const {
+    static uint64_t hash_of(uint64_t key) {
         const uint64_t mixed = (key ^ (key >> 31)) * 0x9E3779B97F4A7C15;
-        return static_cast<size_t>(mixed >> 32) & mask_;
+        return mixed ^ (mixed >> 32);
+    }
+    size_t slot_of(uint64_t hash) const { return static_cast<size_t>(hash >> 32) & mask_; }
+    void pass(uint64_t hash) {
+        const size_t bit = static_cast<size_t>(hash) & filter_mask_;
+        filter_[bit / 64] |= uint64_t{1} << (bit % 64);
     }
     void grow(size_t slots);
 
     std::vector<Slot> slots_ = std::vector<Slot>(2);
     size_t mask_ = 1;
     size_t used_ = 0;
+    // Most pairs of a text never merge, and the table is larger than a core's own cache: a bit for
+    // each hash says of nearly all of them that they are not there.
+    std::vector<uint64_t> filter_ = std::vector<uint64_t>(1);
+    size_t filter_mask_ = 63;
 };
 
 // What one thread needs while it encodes; kept between pieces to save allocations.

@@ -166,6 +166,14 @@ std::string normalize(std::string_view text, Form form, Mapping mapping) {
         stretch.clear();
     };
     for (size_t at = 0; at < text.size();) {
+        // Of a run of ASCII only the last character can be changed by what follows.
+        if (const size_t end = utf8::ascii_end(text, at); end > at) {
+            flush();
+            out.append(text, at, end - 1 - at);
+            stretch.push_back({static_cast<unsigned char>(text[end - 1]), 0});
+            at = end;
+            continue;
+        }
         const utf8::Decoded next = utf8::decode(text, at);
         if (!next.valid) {
             flush();

@@ -1,8 +1,10 @@
 #include "text/normalizer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/utf8.h"
+#include "text/byte_alphabet.h"
 #include "text/normalize.h"
 #include "text/unicode.h"
 
@@ -13,8 +15,13 @@ std::string lowercase(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        for (const size_t end = utf8::ascii_end(text, at); at < end; ++at) {
+            const char letter = text[at];
+            out.push_back(letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter | 0x20)
+                                                         : letter);
+        }
         const utf8::Decoded next = utf8::decode(text, at);
-        if (!next.valid) {
+        if (!next.valid || next.bytes == 0) {
             out.append(text.substr(at, next.bytes));
         } else if (next.code_point == 0x130) {
             out += "i\xCC\x87";  // the one character whose full lower case is two
@@ -40,6 +47,15 @@ std::string replace(std::string_view text, std::string_view from, std::string_vi
     }
 }
 
+std::string spell_bytes(std::string_view text) {
+    std::string out;
+    out.reserve(text.size() * 2);
+    for (const char byte : text) {
+        out += byte_level_of(static_cast<uint8_t>(byte));
+    }
+    return out;
+}
+
 std::string squeeze(std::string_view text) {
     std::string out;
     out.reserve(text.size());
@@ -60,9 +76,23 @@ enum class Fate { Keep, Remove, Space };
 // Bytes that are no UTF-8 are kept.
 template <typename Judge>
 std::string judge_characters(std::string_view text, const Judge& judge) {
+    std::array<bool, 0x80> keeps{};  // of ASCII, which is kept in runs
+    for (char32_t character = 0; character < keeps.size(); ++character) {
+        keeps[character] = judge(character) == Fate::Keep;
+    }
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        size_t end = at;
+        while (end < text.size() && static_cast<unsigned char>(text[end]) < keeps.size() &&
+               keeps[static_cast<unsigned char>(text[end])]) {
+            ++end;
+        }
+        if (end > at) {
+            out.append(text, at, end - at);
+            at = end;
+            continue;
+        }
         const utf8::Decoded next = utf8::decode(text, at);
         const Fate fate = next.valid ? judge(next.code_point) : Fate::Keep;
         if (fate == Fate::Keep) {
@@ -123,6 +153,9 @@ std::string space_ideographs(std::string_view text) {
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
+        const size_t end = utf8::ascii_end(text, at);
+        out.append(text, at, end - at);
+        at = end;
         const utf8::Decoded next = utf8::decode(text, at);
         const bool apart = next.valid && is_ideograph(next.code_point);
         out += apart ? " " : "";
@@ -157,6 +190,12 @@ std::string replace_matches(std::string_view text, const Pattern& pattern, std::
     out.reserve(text.size());
     uint64_t steps = 0;
     for (size_t at = 0; at < text.size();) {
+        size_t next = at;
+        while (next < text.size() && !pattern.may_begin(text[next])) {
+            ++next;
+        }
+        out.append(text, at, next - at);
+        at = next;
         if (const auto end = pattern.match_at(text, at, steps)) {
             out += to;
             at = *end;
@@ -170,6 +209,49 @@ std::string replace_matches(std::string_view text, const Pattern& pattern, std::
 }
 
 }  // namespace
+
+double Normalizer::growth() const {
+    double growth = 1;
+    for (const Step& step : steps_) {
+        switch (step.kind) {
+            case Kind::Nfc:
+            case Kind::Nfd:
+                growth *= 3;  // U+0390
+                break;
+            case Kind::Nfkc:
+            case Kind::Nfkd:
+                growth *= 11;  // U+FDFA
+                break;
+            case Kind::Lowercase:
+            case Kind::SpaceIdeographs:
+            case Kind::SpellBytes:
+                growth *= 2;
+                break;
+            case Kind::CharsmapLongest:
+            case Kind::CharsmapGraphemes:
+                growth *= static_cast<double>(step.charsmap->replacement_bytes_max());
+                break;
+            case Kind::ReplaceMatches:
+                growth *= std::max(1.0, static_cast<double>(step.to.size()));
+                break;
+            case Kind::Replace:
+                growth *= std::max(1.0, static_cast<double>(step.to.size()) /
+                                            static_cast<double>(step.from.size()));
+                break;
+            case Kind::Strip:
+            case Kind::StripMarks:
+            case Kind::StripNonspacing:
+            case Kind::CleanText:
+            case Kind::Nmt:
+            case Kind::Prepend:
+            case Kind::PrependIfMissing:
+            case Kind::Squeeze:
+            case Kind::TrimEnd:
+                break;
+        }
+    }
+    return growth;
+}
 
 std::string Normalizer::apply(std::string_view text, Place place) const {
     std::string out(text);
@@ -240,6 +322,9 @@ std::string Normalizer::apply(std::string_view text, Place place) const {
                 break;
             case Kind::Replace:
                 out = replace(out, step.from, step.to);
+                break;
+            case Kind::SpellBytes:
+                out = spell_bytes(out);
                 break;
             case Kind::Squeeze:
                 out = squeeze(out);

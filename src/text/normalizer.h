@@ -34,6 +34,7 @@ class Normalizer {
         Prepend,           // `to` before a text that is not empty
         PrependIfMissing,  // the same, unless it stands there (or, first_only, the text goes on)
         Replace,           // every `from` by `to`
+        SpellBytes,        // every byte as the character that GPT-2's alphabet has for it
         Squeeze,           // runs of spaces to one space, none at the two ends
         TrimEnd,           // takes `to` away from the end as often as it stands there
     };
@@ -50,6 +51,9 @@ class Normalizer {
 
     void add(Step step) { steps_.push_back(std::move(step)); }
     bool empty() const { return steps_.empty(); }
+    size_t steps() const { return steps_.size(); }
+    // How many bytes a byte of a text may become, at most; what single steps add is left out.
+    double growth() const;
 
     // Where a piece of text stands; steps that prepend do so at the start of a stretch.
     enum class Place { TextStart, StretchStart, Inside };

@@ -31,6 +31,11 @@ class Pattern {
     // The end of the match that begins at `at` (the first alternative that matches wins, as in a
     // backtracking engine), or nothing. Adds how many characters it looked at to `steps`.
     std::optional<size_t> match_at(std::string_view text, size_t at, uint64_t& steps) const;
+    // False where no match begins with this byte of a text.
+    bool may_begin(char byte) const {
+        const auto first = static_cast<unsigned char>(byte);
+        return first >= 0x80 || transitions_[classes_ + 1 + ascii_class_[first]].next != 0;
+    }
 
   private:
     struct Transition {

@@ -360,8 +360,35 @@ bool takes_a_space_along(Splitter splitter) {
            splitter == Splitter::AsciiWidePunctuation || splitter == Splitter::AnyPunctuation;
 }
 
+// What holds for ASCII, by byte; for all others it may.
+using ByteSet = std::array<bool, 256>;
+using ByteSets = std::array<ByteSet, kSplitters>;
+
+ByteSets ascii_sets(bool (*holds)(Splitter, const Char&)) {
+    ByteSets sets;
+    for (size_t splitter = 0; splitter < sets.size(); ++splitter) {
+        sets[splitter].fill(true);
+        for (unsigned byte = 0; byte < 0x80; ++byte) {
+            const char character = static_cast<char>(byte);
+            sets[splitter][byte] =
+                holds(static_cast<Splitter>(splitter), ClassedText({&character, 1}).at(0));
+        }
+    }
+    return sets;
+}
+
 size_t word_run(Splitter splitter, const ClassedText& text, size_t at) {
+    static const ByteSets sets = ascii_sets(is_word);
+    const ByteSet& words = sets[static_cast<size_t>(splitter)];
     while (at < text.size()) {
+        const unsigned char byte = text.byte(at);
+        if (byte < 0x80) {
+            if (!words[byte]) {
+                break;
+            }
+            ++at;
+            continue;
+        }
         const Char next = text.at(at);
         if (!is_word(splitter, next)) {
             break;
@@ -492,10 +519,50 @@ class PieceSink {
     size_t first_;
 };
 
+bool may_begin(Splitter splitter, const Char& character) {
+    switch (splitter) {
+        case Splitter::DeepSeekV3:
+        case Splitter::LineRuns:
+            return true;
+        case Splitter::NewlineCharacters:
+            return character.is_newline();
+        case Splitter::TrailingSpace:
+        case Splitter::Spaces:
+            return character.is(kSpace);
+        case Splitter::Digits:
+        case Splitter::DigitTriples:
+        case Splitter::AsciiDigitTriples:
+            return character.is(kNumber);
+        case Splitter::ReferencePunctuation:
+            return is_in(CharSet::ReferencePunctuation, character.code_point);
+        case Splitter::Words:
+            return !character.is(kSpace);
+        default:
+            return is_word(splitter, character) ||
+                   (takes_a_space_along(splitter) && character.is(kSpace));
+    }
+}
+
+const ByteSet& first_bytes(Splitter splitter) {
+    static const ByteSets sets = ascii_sets(may_begin);
+    return sets[static_cast<size_t>(splitter)];
+}
+
+bool is_found_by_scanner(Splitter splitter) {
+    return whole_scanner(splitter) == nullptr && splitter != Splitter::Literal &&
+           splitter != Splitter::Pattern && splitter != Splitter::GroupsOfThree &&
+           splitter != Splitter::GroupsOfThreeAtBoundary;
+}
+
 // Calls found(begin, end) for each match, in order; a scanner for one character after the other.
 template <typename Found>
 void find_by_scanner(Splitter splitter, const ClassedText& text, const Found& found) {
+    const ByteSet& firsts = first_bytes(splitter);
     for (size_t at = 0; at < text.size();) {
+        if (!firsts[text.byte(at)]) {
+            ++at;
+            continue;
+        }
         const Char first = text.at(at);
         const size_t end = match_end(splitter, text, at);
         if (end > at) {
@@ -552,7 +619,10 @@ Result<void> find_pattern(const Pattern& pattern, std::string_view text, const F
     const uint64_t steps_max = kStepsPerByteMax * (text.size() + 64);
     uint64_t steps = 0;
     for (size_t at = 0; at < text.size();) {
-        if (const auto end = pattern.match_at(text, at, steps)) {
+        if (!pattern.may_begin(text[at])) {
+            ++at;
+            ++steps;
+        } else if (const auto end = pattern.match_at(text, at, steps)) {
             found(at, *end);
             at = *end;
         } else {
@@ -566,15 +636,28 @@ Result<void> find_pattern(const Pattern& pattern, std::string_view text, const F
     return {};
 }
 
-// Template: the scanner is inlined into the loop.
+// From `at` on; returns where the next piece would begin. Template: the scanner is inlined into the
+// loop.
 template <typename Scanner>
-void cut_whole(const Scanner& scanner, const ClassedText& text, std::vector<Piece>& pieces,
-               uint32_t offset) {
-    for (size_t at = 0; at < text.size();) {
+size_t cut_whole(const Scanner& scanner, const ClassedText& text, size_t at, size_t pieces_max,
+                 uint32_t offset, std::vector<Piece>& pieces) {
+    for (size_t count = 0; at < text.size() && count < pieces_max; ++count) {
         const size_t end = scanner(text, at);
         pieces.push_back({offset + static_cast<uint32_t>(at), offset + static_cast<uint32_t>(end)});
         at = end;
     }
+    return at;
+}
+
+size_t cut_whole(Splitter splitter, const ClassedText& text, size_t at, size_t pieces_max,
+                 uint32_t offset, std::vector<Piece>& pieces) {
+    if (splitter == Splitter::Cl100k) {  // by far the most used
+        const auto scanner = [](const ClassedText& t, size_t begin) {
+            return cl100k_end<kLetter, 3>(t, begin);
+        };
+        return cut_whole(scanner, text, at, pieces_max, offset, pieces);
+    }
+    return cut_whole(whole_scanner(splitter), text, at, pieces_max, offset, pieces);
 }
 
 // Nothing is left between the matches, and each is a piece.
@@ -588,12 +671,7 @@ Result<void> cut(const CutStep& step, std::string_view piece, uint32_t offset,
     const ClassedText text(piece);
     const WholeScanner scanner = whole_scanner(step.splitter);
     if (scanner != nullptr && keeps_whole_matches(step)) {
-        if (step.splitter == Splitter::Cl100k) {  // by far the most used
-            cut_whole([](const ClassedText& t, size_t at) { return cl100k_end<kLetter, 3>(t, at); },
-                      text, pieces, offset);
-        } else {
-            cut_whole(scanner, text, pieces, offset);
-        }
+        cut_whole(step.splitter, text, 0, text.size(), offset, pieces);
         return {};
     }
     PieceSink sink(step, offset, pieces);
@@ -607,18 +685,27 @@ Result<void> cut(const CutStep& step, std::string_view piece, uint32_t offset,
         for (size_t at = 0; at < text.size(); at = done) {
             found(at, scanner(text, at));
         }
+    } else if (is_found_by_scanner(step.splitter)) {
+        find_by_scanner(step.splitter, text, found);
     } else if (step.splitter == Splitter::Literal) {
         find_literal(step.literal, piece, found);
     } else if (step.splitter == Splitter::Pattern) {
         WEIR_TRY(find_pattern(*step.pattern, piece, found));
-    } else if (step.splitter == Splitter::GroupsOfThree ||
-               step.splitter == Splitter::GroupsOfThreeAtBoundary) {
-        find_groups_of_three(step.splitter == Splitter::GroupsOfThreeAtBoundary, text, found);
     } else {
-        find_by_scanner(step.splitter, text, found);
+        find_groups_of_three(step.splitter == Splitter::GroupsOfThreeAtBoundary, text, found);
     }
     sink.add(done, piece.size(), false);
     return {};
+}
+
+// A quick look that spares most pieces of a tokenizer with many steps the closer one.
+bool stays_whole(const CutStep& step, std::string_view piece) {
+    if (!is_found_by_scanner(step.splitter) || step.inverted) {
+        return false;
+    }
+    const ByteSet& firsts = first_bytes(step.splitter);
+    return std::ranges::none_of(
+        piece, [&](char byte) { return firsts[static_cast<unsigned char>(byte)]; });
 }
 
 // Spelled characters were made from bytes, so each can be read.
@@ -669,6 +756,18 @@ void write_signs(const SignStep& step, bool at_start, PreTokenized& out) {
 
 }  // namespace
 
+bool PreTokenizer::cuts_in_one_pass() const {
+    const auto* step = steps_.size() == 1 ? std::get_if<CutStep>(&steps_[0]) : nullptr;
+    return step != nullptr && whole_scanner(step->splitter) != nullptr &&
+           keeps_whole_matches(*step);
+}
+
+size_t PreTokenizer::split_on(std::string_view text, size_t begin, size_t pieces_max,
+                              std::vector<Piece>& out) const {
+    const auto& step = std::get<CutStep>(steps_[0]);
+    return cut_whole(step.splitter, ClassedText(text), begin, pieces_max, 0, out);
+}
+
 Result<void> PreTokenizer::split(std::string_view text, bool at_start, PreTokenized& out) const {
     out.text = text;
     out.pieces.clear();
@@ -690,6 +789,10 @@ Result<void> PreTokenizer::split(std::string_view text, bool at_start, PreTokeni
         std::swap(before, out.pieces);
         out.pieces.clear();
         for (const Piece& piece : before) {
+            if (stays_whole(cut_step, out.text.substr(piece.begin, piece.end - piece.begin))) {
+                out.pieces.push_back(piece);
+                continue;
+            }
             WEIR_TRY(cut(cut_step, out.text.substr(piece.begin, piece.end - piece.begin),
                          piece.begin, out.pieces));
         }

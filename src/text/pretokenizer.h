@@ -49,6 +49,8 @@ enum class Splitter : uint8_t {
     LineRuns,                 // [^\n]+|[\n]+
 };
 
+inline constexpr size_t kSplitters = static_cast<size_t>(Splitter::LineRuns) + 1;
+
 // What becomes of the matches (where inverted: of what stands between them).
 enum class SplitBehavior : uint8_t {
     Isolated,
@@ -112,6 +114,13 @@ class PreTokenizer {
     static Result<CutStep> of_pattern(std::string_view pattern);
 
     bool empty() const { return steps_.empty(); }
+
+    // Whether one scanner cuts the text by itself, so that split_on may be used.
+    bool cuts_in_one_pass() const;
+    // Appends up to `pieces_max` pieces of the text, from the one that begins at `begin` on, and
+    // returns where the next one would begin. For texts whose pieces would not fit the caches.
+    size_t split_on(std::string_view text, size_t begin, size_t pieces_max,
+                    std::vector<Piece>& out) const;
 
     // The pieces in order; none is empty. `at_start`: the text is the beginning of a whole one.
     // `text` is shorter than 4 GiB. Errors: TooLarge where a pattern would look at the characters

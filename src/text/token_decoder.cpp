@@ -1,5 +1,6 @@
 #include "text/token_decoder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/utf8.h"
@@ -44,6 +45,10 @@ Result<TokenDecoder> TokenDecoder::read(const json::Value* value) {
         return decoder;
     }
     WEIR_TRY(decoder.read_step(*value, 0));
+    if (decoder.steps_.size() > kStepsMax || decoder.growth_ > kGrowthMax) {
+        return data_corrupt("the decoder has {} steps that make up to {:.0f} bytes of one",
+                            decoder.steps_.size(), decoder.growth_);
+    }
     return decoder;
 }
 
@@ -84,6 +89,9 @@ Result<void> TokenDecoder::read_step(const json::Value& value, int depth) {
         Step step{.kind = Kind::Metaspace, .from = std::string(kMetaspace), .to = " "};
         WEIR_TRY(fields.read("replacement", step.from));
         WEIR_TRY(fields.read("prepend_scheme", scheme));
+        if (step.from.empty()) {
+            return data_corrupt("decoder.replacement is empty");
+        }
         bool add_prefix_space = true;  // what older files say instead
         WEIR_TRY(fields.read("add_prefix_space", add_prefix_space));
         step.drops_first = scheme != "never" && add_prefix_space;
@@ -110,6 +118,8 @@ Result<void> TokenDecoder::read_step(const json::Value& value, int depth) {
                                literal->substr(0, 64));
         }
         step.from = *literal;
+        growth_ *= std::max(
+            1.0, static_cast<double>(step.to.size()) / static_cast<double>(step.from.size()));
         steps_.push_back(std::move(step));
     } else {
         return unknown_step("decoder", type);

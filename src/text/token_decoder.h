@@ -47,6 +47,7 @@ class TokenDecoder {
     bool fused_ = false;        // the steps that come now see the whole text
     bool strips_text_ = false;  // of one leading space, when all tokens are put together
     size_t leading_spaces_ = 0;
+    double growth_ = 1;  // how many bytes a byte of a token may become, at most
 };
 
 }  // namespace weir::text

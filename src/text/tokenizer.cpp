@@ -27,6 +27,9 @@ Normalizer::Place place_of(size_t begin) {
     return begin == 0 ? Normalizer::Place::TextStart : Normalizer::Place::StretchStart;
 }
 
+// What is cut is encoded before its pieces leave the core's own cache.
+constexpr size_t kPiecesAtOnce = 1024;
+
 bool covers(TrustedRanges ranges, size_t size) {
     return ranges.size() == 1 && ranges[0].begin == 0 && ranges[0].end == size;
 }
@@ -156,8 +159,17 @@ Result<void> Tokenizer::Impl::encode_normalized(std::string_view text, Normalize
         return fail(ErrorCode::TooLarge, "the normalised text has {} bytes", text.size());
     }
     const bool at_start = place == Normalizer::Place::TextStart;
+    const bool parallel = run.threads_max > 1 && text.size() >= kParallelBytesMin;
+    if (parts.pre_tokenizer.cuts_in_one_pass() && !parallel) {
+        for (size_t at = 0; at < text.size();) {
+            run.pieces.pieces.clear();
+            at = parts.pre_tokenizer.split_on(text, at, kPiecesAtOnce, run.pieces.pieces);
+            WEIR_TRY(parts.model->encode(text, run.pieces.pieces, run.ids, run.scratch));
+        }
+        return {};
+    }
     WEIR_TRY(parts.pre_tokenizer.split(text, at_start, run.pieces));
-    if (run.threads_max > 1 && text.size() >= kParallelBytesMin) {
+    if (parallel) {
         return encode_in_parallel(*parts.model, run.pieces.text, run.pieces.pieces, run.threads_max,
                                   run.ids);
     }

@@ -121,16 +121,17 @@ Result<void> fill_tokens(std::span<const VocabularyEntry> vocabulary, std::span<
     return {};
 }
 
-void place_added_tokens(std::vector<Added> added, Tokenizer::Parts& parts) {
+Result<void> place_added_tokens(std::vector<Added> added, Tokenizer::Parts& parts) {
     for (Added& token : added) {
         if (token.normalized) {
             token.token.content =
                 parts.normalizer.apply(token.token.content, Normalizer::Place::TextStart);
-            parts.added_normalized.add(std::move(token.token));
+            WEIR_TRY(parts.added_normalized.add(std::move(token.token)));
         } else {
-            parts.added.add(std::move(token.token));
+            WEIR_TRY(parts.added.add(std::move(token.token)));
         }
     }
+    return {};
 }
 
 // The order matters: added tokens say which entries of the vocabulary are control tokens, and only
@@ -158,7 +159,7 @@ Result<Tokenizer::Parts> read_file(Fields& root) {
     parts.model = std::move(model.model);
     parts.unknown = model.unknown;
     WEIR_TRY(read_post_processor(root.get("post_processor"), parts));
-    place_added_tokens(std::move(added), parts);
+    WEIR_TRY(place_added_tokens(std::move(added), parts));
     parts.pre_tokenizer = PreTokenizer(std::move(pre.steps));
     parts.leading_spaces = decoder.leading_spaces();
     return parts;

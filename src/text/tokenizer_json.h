@@ -24,6 +24,10 @@ namespace weir::text {
 
 // Sequences of sequences are legal; nobody nests them deeply.
 inline constexpr int kStepNestingMax = 4;
+// Of one kind; BERT's need seven. And how many bytes they may make of one, which bounds what a text
+// can cost: a character map takes 33, and Albert's steps together 700.
+inline constexpr size_t kStepsMax = 64;
+inline constexpr double kGrowthMax = 1024;
 
 std::unexpected<Error> unknown_step(std::string_view kind, std::string_view type);
 

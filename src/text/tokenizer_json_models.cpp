@@ -156,7 +156,7 @@ class BpeReader {
         for (const auto& [text, id, score] : read_.vocabulary) {
             const std::string_view bytes = own_bytes(text, buffer);
             if (context_.guarded.contains(id)) {
-                guarded_texts_.emplace(bytes);
+                guarded_texts_.insert(bytes, id);
                 continue;
             }
             if (bytes.empty()) {
@@ -182,13 +182,14 @@ class BpeReader {
             return data_corrupt("model.merges has {} merges", merges->size());
         }
         bpe_->reserve_merges(merges->size());
+        MergeList list(*bpe_, {.merges = "model.merges", .vocabulary = "model.vocab"});
         for (size_t rank = 0; rank < merges->size(); ++rank) {
-            WEIR_TRY(read_merge((*merges)[rank], rank));
+            WEIR_TRY(read_merge((*merges)[rank], rank, list));
         }
-        return {};
+        return list.finish();
     }
 
-    Result<void> read_merge(const json::Value& value, size_t rank) {
+    Result<void> read_merge(const json::Value& value, size_t rank, MergeList& list) {
         std::string_view left;
         std::string_view right;
         if (const std::string* text = value.if_string()) {
@@ -208,22 +209,15 @@ class BpeReader {
         }
         left = own_bytes(left, left_);
         right = own_bytes(right, right_);
-        joined_.assign(left).append(right);
-        const auto is_guarded = [this](std::string_view text) {
-            return !guarded_texts_.empty() && guarded_texts_.contains(std::string(text));
-        };
-        if (is_guarded(left) || is_guarded(right) || is_guarded(joined_)) {
-            return {};  // a control token must not come out of merges
+        if (guarded_texts_.size() > 0) {
+            joined_.assign(left).append(right);
+            for (const std::string_view text : {left, right, std::string_view(joined_)}) {
+                if (guarded_texts_.find(text) != TextIndex::kNone) {
+                    return {};  // a control token must not come out of merges
+                }
+            }
         }
-        const uint32_t left_id = bpe_->find_symbol(left);
-        const uint32_t right_id = bpe_->find_symbol(right);
-        const uint32_t result = bpe_->find_symbol(joined_);
-        if (left_id == TextIndex::kNone || right_id == TextIndex::kNone ||
-            result == TextIndex::kNone) {
-            return data_corrupt("model.merges[{}] names a token that is not in model.vocab", rank);
-        }
-        bpe_->add_merge(left_id, right_id, {static_cast<uint32_t>(rank), result});
-        return {};
+        return list.add(left, right, rank);
     }
 
     Fields& model_;
@@ -232,7 +226,7 @@ class BpeReader {
     Bpe::Options options_;
     bool byte_fallback_ = false;
     std::unique_ptr<Bpe> bpe_;
-    std::unordered_set<std::string> guarded_texts_;
+    TextIndex guarded_texts_;
     std::string left_;
     std::string right_;
     std::string joined_;

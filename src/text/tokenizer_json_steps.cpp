@@ -134,6 +134,7 @@ constexpr std::pair<std::string_view, Normalizer::Kind> kPlainNormalizers[] = {
     {"Nmt", Normalizer::Kind::Nmt},
     {"Lowercase", Normalizer::Kind::Lowercase},
     {"StripAccents", Normalizer::Kind::StripMarks},
+    {"ByteLevel", Normalizer::Kind::SpellBytes},
 };
 
 Result<void> read_normalizer_step(const json::Value& value, Normalizer& out, int depth) {
@@ -414,7 +415,15 @@ Result<std::optional<std::string>> read_pattern_field(Fields& fields, std::strin
 }
 
 Result<void> read_normalizer(const json::Value* value, Normalizer& out) {
-    return value == nullptr ? Result<void>() : read_normalizer_step(*value, out, 0);
+    if (value == nullptr) {
+        return {};
+    }
+    WEIR_TRY(read_normalizer_step(*value, out, 0));
+    if (out.steps() > kStepsMax || out.growth() > kGrowthMax) {
+        return data_corrupt("the normalizer has {} steps that make up to {:.0f} bytes of one",
+                            out.steps(), out.growth());
+    }
+    return {};
 }
 
 // A byte-level text is spelled in the byte alphabet for the steps behind ByteLevel and read back
@@ -424,6 +433,9 @@ Result<void> read_pre_tokenizer(const json::Value* value, PreTokenizerSteps& out
         return {};
     }
     WEIR_TRY(read_pre_tokenizer_step(*value, out, 0));
+    if (out.steps.size() > kStepsMax) {
+        return data_corrupt("the pre_tokenizer has {} steps", out.steps.size());
+    }
     if (!out.byte_level) {
         return {};
     }
@@ -436,7 +448,14 @@ Result<void> read_pre_tokenizer(const json::Value* value, PreTokenizerSteps& out
 }
 
 Result<void> read_post_processor(const json::Value* value, Tokenizer::Parts& parts) {
-    return value == nullptr ? Result<void>() : read_post_processor_step(*value, parts, 0);
+    if (value == nullptr) {
+        return {};
+    }
+    WEIR_TRY(read_post_processor_step(*value, parts, 0));
+    const size_t around = parts.prefix.size() + parts.suffix.size();
+    return around <= kStepsMax
+               ? Result<void>()
+               : data_corrupt("the post_processor puts {} tokens around a text", around);
 }
 
 }  // namespace weir::text

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -66,6 +67,18 @@ Error error_of(const std::string& json) {
     auto tokenizer = Tokenizer::from_tokenizer_json(json);
     EXPECT_FALSE(tokenizer);
     return tokenizer ? Error{} : tokenizer.error();
+}
+
+TEST(TokenizerJson, ReadsBytesThatTheNormalizerSpells) {
+    std::string json = replaced(std::string(kByteLevel), R"("normalizer": null)",
+                                R"("normalizer": {"type": "ByteLevel"})");
+    json = replaced(json, R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})",
+                    R"({"type": "Split", "pattern": {"String": "Ġ"},
+                        "behavior": "MergedWithNext", "invert": false})");
+    const Tokenizer tokenizer = load(json);
+    EXPECT_THAT(*tokenizer.encode("abc a  b"), ElementsAre(6, 4, 7, 5, 5, 3));
+    const TokenId ids[] = {6, 4, 7, 5, 5, 3};
+    EXPECT_EQ(*tokenizer.decode(ids), "abc a  b");
 }
 
 TEST(TokenizerJson, ReadsByteLevelBpe) {
@@ -181,6 +194,44 @@ TEST(TokenizerJson, WhatIsNotKnownIsRefusedByName) {
             error_of(replaced(std::string(kByteLevel), rows[i].first, rows[i].second));
         EXPECT_EQ(error.code, ErrorCode::Unsupported) << error.message;
         EXPECT_THAT(error.message, HasSubstr(names[i]));
+    }
+}
+
+// Each step may make sixteen bytes of one, so a few of them are enough for any memory.
+TEST(TokenizerJson, StepsThatBlowTextsUpAreRefused) {
+    const auto sequence = [](std::string_view member, std::string_view step, size_t count) {
+        std::string steps(step);
+        for (size_t i = 1; i < count; ++i) {
+            steps.append(", ").append(step);
+        }
+        return fmt::format(R"({{"type": "Sequence", "{}": [{}]}})", member, steps);
+    };
+    constexpr std::string_view kReplace =
+        R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaaaaaaaa"})";
+    const std::string json(kByteLevel);
+    const auto normalizer = [&](std::string_view step, size_t count) {
+        return replaced(json, R"("normalizer": null)",
+                        R"("normalizer": )" + sequence("normalizers", step, count));
+    };
+    const auto decoder = [&](std::string_view step, size_t count) {
+        return replaced(json, R"("decoder": {"type": "ByteLevel"})",
+                        R"("decoder": )" + sequence("decoders", step, count));
+    };
+    EXPECT_TRUE(Tokenizer::from_tokenizer_json(normalizer(kReplace, 2)));
+    EXPECT_TRUE(Tokenizer::from_tokenizer_json(decoder(kReplace, 2)));
+    const std::pair<std::string, std::string_view> rows[] = {
+        {normalizer(kReplace, 9), "normalizer"},
+        {normalizer(R"({"type": "Lowercase"})", 1000), "normalizer"},
+        {decoder(kReplace, 9), "decoder"},
+        {decoder(R"({"type": "Metaspace", "replacement": ""})", 1), "decoder.replacement"},
+        {replaced(json, R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true})",
+                  sequence("pretokenizers", R"({"type": "WhitespaceSplit"})", 1000)),
+         "pre_tokenizer"},
+    };
+    for (const auto& [text, name] : rows) {
+        const Error error = error_of(text);
+        EXPECT_EQ(error.code, ErrorCode::DataCorrupt) << error.message;
+        EXPECT_THAT(error.message, HasSubstr(name));
     }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -72,6 +73,32 @@ std::string spaces_of_metaspace(std::string_view token) {
         }
     }
     return out;
+}
+
+Result<void> MergeList::add(std::string_view left, std::string_view right, size_t rank) {
+    Waiting& merge = waiting_[count_++];
+    merge.joined.assign(left).append(right);
+    merge.left_bytes = left.size();
+    merge.rank = rank;
+    bpe_.prefetch_symbol(left);
+    bpe_.prefetch_symbol(right);
+    bpe_.prefetch_symbol(merge.joined);
+    return count_ == waiting_.size() ? finish() : Result<void>();
+}
+
+Result<void> MergeList::finish() {
+    for (const Waiting& merge : std::span(waiting_).first(std::exchange(count_, 0))) {
+        const std::string_view joined = merge.joined;
+        const uint32_t left = bpe_.find_symbol(joined.substr(0, merge.left_bytes));
+        const uint32_t right = bpe_.find_symbol(joined.substr(merge.left_bytes));
+        const uint32_t result = bpe_.find_symbol(joined);
+        if (left == TextIndex::kNone || right == TextIndex::kNone || result == TextIndex::kNone) {
+            return data_corrupt("{}[{}] names a token that is not in {}", names_.merges, merge.rank,
+                                names_.vocabulary);
+        }
+        bpe_.add_merge(left, right, {static_cast<uint32_t>(merge.rank), result});
+    }
+    return {};
 }
 
 Result<void> add_scored_merges(Bpe& bpe, std::span<const std::string_view> texts,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <span>
@@ -59,6 +60,36 @@ std::optional<uint8_t> byte_of_name(std::string_view token);
 
 inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
 std::string spaces_of_metaspace(std::string_view token);
+
+// Ranked merges on their way into a model, looked up a few at a time: a vocabulary's table is
+// larger than the caches, and one after the other they would wait for the memory most of the time.
+class MergeList {
+  public:
+    // What the file calls its list of merges and its vocabulary, for errors.
+    struct Names {
+        std::string_view merges;
+        std::string_view vocabulary;
+    };
+    MergeList(Bpe& bpe, Names names) : bpe_(bpe), names_(names) {}
+
+    // The texts as the symbols spell them; ranks ascend. After the last one: finish.
+    // Errors: DataCorrupt where a text, or both together, is no token.
+    Result<void> add(std::string_view left, std::string_view right, size_t rank);
+    Result<void> finish();
+
+  private:
+    struct Waiting {
+        std::string joined;
+        size_t left_bytes = 0;
+        size_t rank = 0;
+    };
+    static constexpr size_t kAtOnce = 16;
+
+    Bpe& bpe_;
+    Names names_;
+    std::array<Waiting, kAtOnce> waiting_;
+    size_t count_ = 0;
+};
 
 // Merges of a SentencePiece vocabulary: any two symbols whose texts together are a token merge to
 // it, the better score first. Errors: TooLarge where the tokens are absurdly long.

@@ -100,12 +100,13 @@ class SpecReader {
     Result<Tokenizer::Parts> wordpiece();
 
   private:
-    void add_named(size_t id);
+    Result<void> add_named(size_t id);
     void set_ids();
     void set_ends(bool bos_by_default);
     Result<void> read_byte_level_tokens(Bpe& bpe);
-    Result<void> read_merges(Bpe& bpe);
-    Result<void> read_merge(std::string_view text, size_t rank, bool byte_level, Bpe& bpe);
+    enum class Spelling { Plain, ByteLevel };
+    Result<void> read_merges(Spelling spelling, Bpe& bpe);
+    Result<void> read_merge(size_t rank, Spelling spelling, MergeList& list);
     // Sets what the tokens of a SentencePiece vocabulary say; plain(id) is called for those that
     // text can become, byte(id, value) for the bytes.
     template <typename Plain, typename Byte>
@@ -117,15 +118,15 @@ class SpecReader {
 };
 
 // A token that is found by its name: control and user-defined ones.
-void SpecReader::add_named(size_t id) {
+Result<void> SpecReader::add_named(size_t id) {
     const std::string_view text = spec_.tokens[id];
     if (text.size() > AddedTokens::kContentBytesMax) {
-        return;
+        return {};
     }
     const bool control = is_control_token(spec_, id);
-    parts_.added.add({.content = control ? std::string(text) : spaces_of_metaspace(text),
-                      .id = static_cast<TokenId>(id),
-                      .guarded = control || looks_like_markup(text)});
+    return parts_.added.add({.content = control ? std::string(text) : spaces_of_metaspace(text),
+                             .id = static_cast<TokenId>(id),
+                             .guarded = control || looks_like_markup(text)});
 }
 
 void SpecReader::set_ids() {
@@ -159,7 +160,7 @@ Result<void> SpecReader::read_byte_level_tokens(Bpe& bpe) {
         if (named || type == TokenType::Unused) {
             token.bytes = std::string(text);
             if (named) {
-                add_named(id);
+                WEIR_TRY(add_named(id));
             }
             continue;
         }
@@ -177,36 +178,32 @@ Result<void> SpecReader::read_byte_level_tokens(Bpe& bpe) {
     return {};
 }
 
-Result<void> SpecReader::read_merge(std::string_view text, size_t rank, bool byte_level, Bpe& bpe) {
+Result<void> SpecReader::read_merge(size_t rank, Spelling spelling, MergeList& list) {
+    const std::string_view text = spec_.merges[rank];
     const size_t space = text.find(' ', 1);
     if (space == std::string_view::npos) {
-        return data_corrupt("merge {} is not two tokens", rank);
+        return data_corrupt("tokenizer.ggml.merges[{}] is not two tokens", rank);
     }
-    std::optional<std::string> left(text.substr(0, space));
-    std::optional<std::string> right(text.substr(space + 1));
-    if (byte_level) {
-        left = bytes_of_byte_level(*left);
-        right = bytes_of_byte_level(*right);
+    const std::string_view left = text.substr(0, space);
+    const std::string_view right = text.substr(space + 1);
+    if (spelling == Spelling::Plain) {
+        return list.add(left, right, rank);
     }
-    if (!left || !right) {
-        return data_corrupt("merge {} is not written in the byte alphabet", rank);
+    const auto left_bytes = bytes_of_byte_level(left);
+    const auto right_bytes = bytes_of_byte_level(right);
+    if (!left_bytes || !right_bytes) {
+        return data_corrupt("tokenizer.ggml.merges[{}] is not written in the byte alphabet", rank);
     }
-    const uint32_t left_id = bpe.find_symbol(*left);
-    const uint32_t right_id = bpe.find_symbol(*right);
-    const uint32_t result = bpe.find_symbol(*left + *right);
-    if (left_id == TextIndex::kNone || right_id == TextIndex::kNone || result == TextIndex::kNone) {
-        return data_corrupt("merge {} names a token that is not in the vocabulary", rank);
-    }
-    bpe.add_merge(left_id, right_id, {static_cast<uint32_t>(rank), result});
-    return {};
+    return list.add(*left_bytes, *right_bytes, rank);
 }
 
-Result<void> SpecReader::read_merges(Bpe& bpe) {
+Result<void> SpecReader::read_merges(Spelling spelling, Bpe& bpe) {
     bpe.reserve_merges(spec_.merges.size());
+    MergeList list(bpe, {.merges = "tokenizer.ggml.merges", .vocabulary = "tokenizer.ggml.tokens"});
     for (size_t rank = 0; rank < spec_.merges.size(); ++rank) {
-        WEIR_TRY(read_merge(spec_.merges[rank], rank, true, bpe));
+        WEIR_TRY(read_merge(rank, spelling, list));
     }
-    return {};
+    return list.finish();
 }
 
 // llama.cpp's converters leave this out of the file; it follows from the pre-tokenizer's name.
@@ -237,7 +234,7 @@ Result<Tokenizer::Parts> SpecReader::byte_level() {
     }
     bpe->reserve(spec_.tokens.size(), text_bytes);
     WEIR_TRY(read_byte_level_tokens(*bpe));
-    WEIR_TRY(read_merges(*bpe));
+    WEIR_TRY(read_merges(Spelling::ByteLevel, *bpe));
     bpe->finish(parts_.tokens.size());
     parts_.model = std::move(bpe);
     if (spec_.add_space_prefix.value_or(false)) {
@@ -268,7 +265,7 @@ Result<void> SpecReader::read_pieces(const Plain& plain, const Byte& byte) {
         const bool named = token.control || type == TokenType::UserDefined;
         token.bytes = token.control ? std::string(text) : spaces_of_metaspace(text);
         if (named) {
-            add_named(id);
+            WEIR_TRY(add_named(id));
         }
         // What is guarded must not come out of the model either.
         const bool guarded = token.control || (named && looks_like_markup(text));
@@ -335,9 +332,7 @@ Result<Tokenizer::Parts> SpecReader::character_level() {
     WEIR_TRY(read_pieces(
         [&](size_t id) { return bpe->add_token(spec_.tokens[id], static_cast<TokenId>(id)); },
         [&](size_t id, uint8_t byte) { bpe->set_byte_token(byte, static_cast<TokenId>(id)); }));
-    for (size_t rank = 0; rank < spec_.merges.size(); ++rank) {
-        WEIR_TRY(read_merge(spec_.merges[rank], rank, false, *bpe));
-    }
+    WEIR_TRY(read_merges(Spelling::Plain, *bpe));
     bpe->finish(parts_.tokens.size());
     parts_.model = std::move(bpe);
     WEIR_TRY(add_sentencepiece_normalizer(false));
@@ -406,7 +401,7 @@ Result<Tokenizer::Parts> SpecReader::wordpiece() {
         unknown = !unknown && text == "[UNK]" ? token : unknown;
         if (parts_.tokens[id].control) {
             parts_.tokens[id].bytes = std::string(text);
-            add_named(id);
+            WEIR_TRY(add_named(id));
             continue;
         }
         parts_.tokens[id].bytes = spaces_of_metaspace(text);

@@ -436,7 +436,7 @@ TEST(VocabSpec, MergesOfUnknownTokensAreRefused) {
     for (const char* merge : {"he xyz", "x y", "nospace", "", "\xE4\xB8\xAD a"}) {
         ByteLevelVocabulary vocabulary;
         vocabulary.merges.push_back(merge);
-        EXPECT_THAT(error_of(vocabulary.view()), HasSubstr("merge 7")) << merge;
+        EXPECT_THAT(error_of(vocabulary.view()), HasSubstr("merges[7]")) << merge;
     }
 }
 

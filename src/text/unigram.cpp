@@ -76,7 +76,7 @@ class Unigram::Path {
     Path(const Unigram& model, std::string_view piece, EncodeScratch& scratch,
          std::vector<TokenId>& out)
         : model_(model), piece_(piece), steps_(scratch.path), way_(scratch.way), out_(out) {
-        steps_.assign(1, {0, 0, kUnknown});
+        begin_anew(0);
     }
 
     Result<void> run() {
@@ -115,8 +115,13 @@ class Unigram::Path {
             score = static_cast<float>(score);
         }
         if (end > furthest_) {
+            if (end - base_ >= steps_.size()) {
+                steps_.resize(end - base_ + 64);
+            }
+            for (size_t at = furthest_ + 1; at <= end; ++at) {
+                steps_[at - base_].begin = kUnreached;
+            }
             furthest_ = end;
-            steps_.resize(end - base_ + 1, {0, kUnreached, kUnknown});
         }
         BestStep& step = steps_[end - base_];
         if (step.begin == kUnreached || score > step.score) {
@@ -147,8 +152,14 @@ class Unigram::Path {
         }
         const double score = steps_[end - base_].score;
         base_ = end;
-        steps_.assign(1, {score, 0, kUnknown});
+        begin_anew(score);
         return {};
+    }
+
+    // What lies behind is written when it is reached.
+    void begin_anew(double score) {
+        steps_.resize(std::max<size_t>(steps_.size(), 1));
+        steps_[0] = {score, 0, kUnknown};
     }
 
     Result<void> flush_unknown() {

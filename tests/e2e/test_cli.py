@@ -72,6 +72,13 @@ class Verbs(unittest.TestCase):
         broken = self.written("broken.gguf", "this is no model")
         self.assertIn(broken, self.refused("show", broken, status=1))
 
+    def test_a_template_renders_as_the_reference_does_or_as_served_models_do(self):
+        file = self.written("t.jinja", "{{ ('[1, 2]' | from_json)[1] }}")
+        def answer(*flags):
+            return json.loads(self.weir("template", "--file", file, *flags, input='{"context": {}}\n').stdout)
+        self.assertIn("from_json", self.refused("template", "--file", file, status=1))
+        self.assertEqual(answer("--lenient"), {"text": "2"})
+
     def test_what_is_no_file_is_refused_and_not_waited_for(self):
         pipe = os.path.join(self.home, "pipe")
         os.mkfifo(pipe)
