@@ -266,6 +266,11 @@ class Verbs {
             ->check(one_to(server::kThreadsMax));
     }
 
+    void add_force(CLI::App* added) {
+        added->add_flag("--force", force_, "replace OUT if it is there already");
+    }
+    Existing existing() const { return force_ ? Existing::Replace : Existing::Keep; }
+
     CLI::App* model_verb(CLI::App* added) {
         added->add_option("MODEL", model_, "a GGUF file, a Hugging Face folder, or weir-tiny")
             ->required();
@@ -294,6 +299,8 @@ class Verbs {
         foretell->add_option("FILE", perplexity_.file, "a UTF-8 text")->required();
         foretell->add_option("--window", perplexity_.window_tokens, "tokens of one window")
             ->check(CLI::Range(4u, 1u << 20));
+        foretell->add_option("--cache-bits", perplexity_.cache_bits, "of the KV cache's numbers")
+            ->check(CLI::IsMember({8u, 16u, 32u}));
         add_threads(foretell, perplexity_.threads);
         on(foretell, [this] {
             perplexity_.form = form();
@@ -301,11 +308,26 @@ class Verbs {
         });
 
         CLI::App* smaller = verb("quantize", "Write a GGUF file with smaller weights");
-        smaller->add_option("IN", quantize_.in, "GGUF file")->required();
+        smaller->add_option("IN", quantize_.in, "a GGUF file or a Hugging Face folder")->required();
         smaller->add_option("OUT", quantize_.out, "GGUF file to write")->required();
         smaller->add_option("TYPE", quantize_.type, "Q8_0, Q4_0, Q4_K_M or Q6_K")->required();
         add_threads(smaller, quantize_.threads);
-        on(smaller, [this] { return quantize(model_access(), quantize_); });
+        add_force(smaller);
+        on(smaller, [this] {
+            quantize_.existing = existing();
+            return quantize(model_access(), quantize_);
+        });
+
+        CLI::App* other =
+            verb("convert", "Write a GGUF file of a Hugging Face folder, or the other way round");
+        other->add_option("IN", convert_.in, "a GGUF file or a Hugging Face folder")->required();
+        other->add_option("OUT", convert_.out, "the folder or GGUF file to write")->required();
+        add_threads(other, convert_.threads);
+        add_force(other);
+        on(other, [this] {
+            convert_.existing = existing();
+            return convert(model_access(), convert_);
+        });
 
         CLI::App* measure =
             model_verb(printing_verb("bench", "Prefill and decode speed of a model"));
@@ -362,6 +384,8 @@ class Verbs {
     BenchOptions bench_;
     PerplexityArguments perplexity_;
     QuantizeOptions quantize_;
+    ConvertOptions convert_;
+    bool force_ = false;
 };
 
 // CLI11 says of an unknown verb only that one is missing. Absent: the first word is fine.

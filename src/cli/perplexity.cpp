@@ -48,7 +48,9 @@ Result<void> perplexity(const ModelAccess& access, const std::string& model,
     WEIR_TRY_ASSIGN(const auto tokens, tokenizer.encode(text, {}));
     WEIR_TRY_ASSIGN(const auto begun, tokenizer.encode("a", {.add_special = true}));
     WEIR_TRY_ASSIGN(const auto device, engine::ComputeDevice::open(arguments.threads));
-    WEIR_TRY_ASSIGN(const auto loaded, model::load_model(std::move(source), {}, device->compute()));
+    WEIR_TRY_ASSIGN(const auto kv_dtype, engine::cache_dtype(arguments.cache_bits));
+    WEIR_TRY_ASSIGN(const auto loaded, model::load_model(std::move(source), {.kv_dtype = kv_dtype},
+                                                         device->compute()));
     model::PerplexityOptions options;
     options.window_tokens = std::min(arguments.window_tokens, loaded->info().context_tokens);
     const bool begins_with_bos = tokenizer.bos() && !begun.empty() && begun[0] == *tokenizer.bos();

@@ -14,6 +14,7 @@ struct PerplexityArguments {
     std::string file;
     std::optional<uint32_t> threads;
     uint32_t window_tokens = 512;
+    std::optional<uint32_t> cache_bits;  // 8, 16 or 32; nothing: as a worker has it
     OutputForm form = OutputForm::Text;
 };
 

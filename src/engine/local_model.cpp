@@ -21,28 +21,11 @@ constexpr uint64_t kRecurrentBytesDefault = uint64_t{1} << 30;
 constexpr uint32_t kSlotsPerSequence = 4;
 constexpr uint32_t kRecurrentSequencesMin = 2;
 
-Result<std::optional<tensor::DType>> kv_dtype(const LocalModelOptions& options) {
-    using Wanted = std::optional<tensor::DType>;
-    if (!options.cache_bits) {
-        return Wanted();
-    }
-    switch (*options.cache_bits) {
-        case 8:
-            return Wanted(tensor::DType::Q8_0);
-        case 16:
-            return Wanted(tensor::DType::F16);
-        case 32:
-            return Wanted(tensor::DType::F32);
-        default:
-            return invalid_argument("cache_bits", "cache_bits must be 8, 16 or 32");
-    }
-}
-
 Result<model::LoadOptions> load_options(const LocalModelOptions& options) {
     model::LoadOptions out{
         .batch_tokens_max = options.batch_tokens_max,
         .context_tokens = options.context_tokens.value_or(LocalModel::kContextDefault)};
-    WEIR_TRY_ASSIGN(out.kv_dtype, kv_dtype(options));
+    WEIR_TRY_ASSIGN(out.kv_dtype, cache_dtype(options.cache_bits));
     return out;
 }
 
@@ -123,43 +106,80 @@ Result<EngineConfig> engine_config(const model::MemoryPlan& plan,
 
 }  // namespace
 
+Result<std::optional<tensor::DType>> cache_dtype(std::optional<uint32_t> bits) {
+    using Wanted = std::optional<tensor::DType>;
+    if (!bits) {
+        return Wanted();
+    }
+    switch (*bits) {
+        case 8:
+            return Wanted(tensor::DType::Q8_0);
+        case 16:
+            return Wanted(tensor::DType::F16);
+        case 32:
+            return Wanted(tensor::DType::F32);
+        default:
+            return invalid_argument("cache_bits", "cache_bits must be 8, 16 or 32");
+    }
+}
+
 uint64_t LocalModelPlan::total_bytes() const {
     return model.weights_mapped_bytes + model.weights_copied_bytes + model.scratch_bytes +
            engine.kv_bytes + engine.logits_bytes + engine.sampling_bytes;
 }
 
+namespace {
+
+// The files that describe a tokenizer: a folder's, or those that a GGUF file carries.
+Result<model::HfTokenizerFiles> tokenizer_files(const model::ModelSource& source) {
+    return source.gguf() != nullptr ? model::read_carried_tokenizer(*source.gguf())
+                                    : source.folder()->read_tokenizer_files();
+}
+
+// Nothing where the keys say that there is none.
+Result<std::optional<text::Tokenizer>> tokenizer_of_keys(const model::GgufFile& file) {
+    WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(file));
+    if (metadata.model.empty() || metadata.model == "none") {
+        return std::nullopt;
+    }
+    WEIR_TRY_ASSIGN(text::Tokenizer tokenizer, text::Tokenizer::from_spec(metadata));
+    return std::optional(std::move(tokenizer));
+}
+
+}  // namespace
+
 Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source) {
+    WEIR_TRY_ASSIGN(auto tokenizer, load_tokenizer_if_any(source));
+    if (tokenizer) {
+        return *std::move(tokenizer);
+    }
     if (const model::GgufFile* file = source.gguf()) {
         WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
-        return text::Tokenizer::from_spec(metadata);
-    }
-    WEIR_TRY_ASSIGN(const auto files, source.folder()->read_tokenizer_files());
-    if (!files.tokenizer_json.empty()) {
-        return text::Tokenizer::from_tokenizer_json(files.tokenizer_json,
-                                                    files.tokenizer_config_json);
-    }
-    if (!files.tokenizer_model.empty()) {
-        return text::Tokenizer::from_sentencepiece(
-            std::as_bytes(std::span<const char>(files.tokenizer_model)),
-            files.tokenizer_config_json);
+        return text::Tokenizer::from_spec(metadata);  // says what it lacks
     }
     return unsupported("the folder has neither tokenizer.json nor tokenizer.model");
 }
 
 Result<std::optional<text::Tokenizer>> load_tokenizer_if_any(const model::ModelSource& source) {
-    if (const model::GgufFile* file = source.gguf()) {
-        WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
-        if (metadata.model.empty() || metadata.model == "none") {
-            return std::nullopt;
-        }
-    } else {
-        WEIR_TRY_ASSIGN(const auto files, source.folder()->read_tokenizer_files());
-        if (files.tokenizer_json.empty() && files.tokenizer_model.empty()) {
-            return std::nullopt;
-        }
+    WEIR_TRY_ASSIGN(const auto files, tokenizer_files(source));
+    if (!files.tokenizer_json.empty()) {
+        WEIR_TRY_ASSIGN(text::Tokenizer tokenizer,
+                        text::Tokenizer::from_tokenizer_json(files.tokenizer_json,
+                                                             files.tokenizer_config_json));
+        return std::optional(std::move(tokenizer));
     }
-    WEIR_TRY_ASSIGN(text::Tokenizer tokenizer, load_tokenizer(source));
-    return std::optional(std::move(tokenizer));
+    if (!files.tokenizer_model.empty()) {
+        WEIR_TRY_ASSIGN(text::Tokenizer tokenizer,
+                        text::Tokenizer::from_sentencepiece(
+                            std::as_bytes(std::span<const char>(files.tokenizer_model)),
+                            files.tokenizer_config_json));
+        return std::optional(std::move(tokenizer));
+    }
+    if (source.gguf() != nullptr) {
+        return tokenizer_of_keys(*source.gguf());
+    }
+    WEIR_TRY_ASSIGN(const auto file, source.folder()->open_tokenizer_gguf());
+    return file ? tokenizer_of_keys(*file) : Result<std::optional<text::Tokenizer>>();
 }
 
 namespace {

@@ -36,6 +36,10 @@ struct LocalModelPlan {
     uint64_t total_bytes() const;
 };
 
+// How LocalModelOptions::cache_bits are kept; nothing for nothing. InvalidArgument for other
+// numbers.
+Result<std::optional<tensor::DType>> cache_dtype(std::optional<uint32_t> bits);
+
 // A tokenizer from whatever a model file or folder says about it.
 Result<text::Tokenizer> load_tokenizer(const model::ModelSource& source);
 

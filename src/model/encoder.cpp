@@ -34,6 +34,11 @@ uint32_t blocks_for(uint32_t tokens) {
 
 }  // namespace
 
+Result<void> Encoder::check(const TensorIndex& index, const TransformerConfig& config) {
+    WEIR_TRY(bind(index, config));
+    return {};
+}
+
 Result<Encoder::Weights> Encoder::bind(const TensorIndex& index, const TransformerConfig& config) {
     WeightBinder in(index, config, Purpose::Bind);
     Weights out;

@@ -39,6 +39,9 @@ class Encoder {
     static Result<std::unique_ptr<Encoder>> load(ModelSource::Pointer source,
                                                  kernels::Compute compute);
 
+    // Whether the tensors are those of the config; they are read.
+    static Result<void> check(const TensorIndex& index, const TransformerConfig& config);
+
     uint32_t hidden() const { return config_.hidden; }
     uint32_t vocabulary() const { return config_.vocabulary; }
     uint32_t tokens_max() const { return tokens_max_; }

@@ -40,7 +40,7 @@ inline constexpr uint64_t kGgufEntriesMax = 1u << 16;
 inline constexpr uint64_t kGgufTensorsMax = 1u << 17;  // old files have one a matrix and expert
 inline constexpr uint64_t kGgufArrayElementsMax = 1u << 24;
 inline constexpr uint64_t kGgufArrayBytesMax = 1u << 28;
-inline constexpr uint64_t kGgufTextBytesMax = 1u << 24;
+inline constexpr uint64_t kGgufTextBytesMax = 1u << 26;  // a tokenizer.json has 33 MB
 
 // One metadata entry, its payload a view into the file.
 struct GgufEntry {

@@ -47,6 +47,62 @@ void GgufHead::add_u32(std::string_view key, uint32_t value) {
     add({.key = key, .type = GgufValueType::U32, .payload = std::as_bytes(std::span(&value, 1))});
 }
 
+void GgufHead::add_f32(std::string_view key, float value) {
+    add({.key = key, .type = GgufValueType::F32, .payload = std::as_bytes(std::span(&value, 1))});
+}
+
+void GgufHead::add_bool(std::string_view key, bool value) {
+    const std::byte byte{value ? uint8_t{1} : uint8_t{0}};
+    add({.key = key, .type = GgufValueType::Bool, .payload = std::span(&byte, 1)});
+}
+
+void GgufHead::add_text(std::string_view key, std::string_view value) {
+    add({.key = key,
+         .type = GgufValueType::String,
+         .payload = std::as_bytes(std::span(value.data(), value.size()))});
+}
+
+void GgufHead::add_array(std::string_view key, GgufValueType element, uint64_t count,
+                         std::span<const std::byte> payload) {
+    add({.key = key,
+         .type = GgufValueType::Array,
+         .element = element,
+         .count = count,
+         .payload = payload});
+}
+
+void GgufHead::add_bytes(std::string_view key, std::span<const std::byte> value) {
+    add_array(key, GgufValueType::U8, value.size(), value);
+}
+
+void GgufHead::add_u32s(std::string_view key, std::span<const uint32_t> values) {
+    add_array(key, GgufValueType::U32, values.size(), std::as_bytes(values));
+}
+
+void GgufHead::add_i32s(std::string_view key, std::span<const int32_t> values) {
+    add_array(key, GgufValueType::I32, values.size(), std::as_bytes(values));
+}
+
+void GgufHead::add_f32s(std::string_view key, std::span<const float> values) {
+    add_array(key, GgufValueType::F32, values.size(), std::as_bytes(values));
+}
+
+void GgufHead::add_bools(std::string_view key, const std::vector<bool>& values) {
+    std::vector<std::byte> bytes;
+    for (const bool value : values) {
+        bytes.push_back(std::byte{value ? uint8_t{1} : uint8_t{0}});
+    }
+    add_array(key, GgufValueType::Bool, values.size(), bytes);
+}
+
+void GgufHead::add_texts(std::string_view key, std::span<const std::string_view> values) {
+    std::vector<std::byte> bytes;
+    for (const std::string_view value : values) {
+        put_text(bytes, value);
+    }
+    add_array(key, GgufValueType::String, values.size(), bytes);
+}
+
 Result<void> GgufHead::add_tensor(std::string_view name, std::span<const uint64_t> shape,
                                   tensor::DType dtype) {
     const auto ggml_type = tensor::info(dtype).ggml_type;

@@ -26,6 +26,15 @@ class GgufHead {
 
     void add(const GgufEntry& entry);  // as another file has it
     void add_u32(std::string_view key, uint32_t value);
+    void add_f32(std::string_view key, float value);
+    void add_bool(std::string_view key, bool value);
+    void add_text(std::string_view key, std::string_view value);
+    void add_bytes(std::string_view key, std::span<const std::byte> value);  // an array of U8
+    void add_u32s(std::string_view key, std::span<const uint32_t> values);
+    void add_i32s(std::string_view key, std::span<const int32_t> values);
+    void add_f32s(std::string_view key, std::span<const float> values);
+    void add_bools(std::string_view key, const std::vector<bool>& values);
+    void add_texts(std::string_view key, std::span<const std::string_view> values);
 
     // `shape` is outermost first, rows are whole blocks. InvalidArgument for a type that GGUF does
     // not have, and for a shape or name that it cannot say.
@@ -36,6 +45,9 @@ class GgufHead {
     std::vector<std::byte> finish() const;
 
   private:
+    void add_array(std::string_view key, GgufValueType element, uint64_t count,
+                   std::span<const std::byte> payload);
+
     std::vector<std::byte> entries_;
     uint64_t entry_count_ = 0;
     std::vector<std::byte> tensors_;

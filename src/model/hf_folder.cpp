@@ -240,6 +240,16 @@ Result<HfTokenizerFiles> HfFolder::read_tokenizer_files() const {
     return files;
 }
 
+Result<std::optional<GgufFile>> HfFolder::open_tokenizer_gguf() const {
+    const std::filesystem::path path = path_ / "tokenizer.gguf";
+    if (is_there(path_ / "tokenizer.json") || is_there(path_ / "tokenizer.model") ||
+        !is_there(path)) {
+        return std::nullopt;
+    }
+    WEIR_TRY_ASSIGN(GgufFile file, GgufFile::open(path));
+    return std::optional(std::move(file));
+}
+
 Result<HfTemplateFiles> HfFolder::read_template_files() const {
     HfTemplateFiles files;
     WEIR_TRY_ASSIGN(files.chat_template_jinja,

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "json/value.h"
+#include "model/gguf.h"
 #include "model/safetensors.h"
 
 namespace weir::model {
@@ -50,6 +51,10 @@ class HfFolder {
     // Read what there is: tokenizers up to 256 MiB, everything else up to 16 MiB.
     Result<HfTokenizerFiles> read_tokenizer_files() const;
     Result<HfTemplateFiles> read_template_files() const;
+
+    // tokenizer.gguf, where neither tokenizer.json nor tokenizer.model is there: a GGUF file whose
+    // `tokenizer.*` keys describe the tokenizer.
+    Result<std::optional<GgufFile>> open_tokenizer_gguf() const;
 
   private:
     Result<void> open_shards();

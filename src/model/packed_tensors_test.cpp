@@ -162,7 +162,7 @@ std::string refusal(WeightPacking packing, std::vector<StoredTensor> tensors) {
     return done ? "accepted" : done.error().message;
 }
 
-TEST(PackedTensors, PartsThatDoNotFitAreRefusedByName) {
+TEST(PackedTensors, MF11_PartsThatDoNotFitAreRefusedByName) {
     Sample sample;
     const auto changed = [&](std::string_view name, auto change) {
         auto tensors = sample.gptq(1);
@@ -181,6 +181,19 @@ TEST(PackedTensors, PartsThatDoNotFitAreRefusedByName) {
                 HasSubstr("tensor x.g_idx: shape [128]"));
     EXPECT_THAT(changed("x.qzeros", [](StoredTensor& t) { t.name = "x.qz"; }),
                 HasSubstr("tensor x.qweight: it has no zero points"));
+}
+
+TEST(PackedTensors, MF11_PartsOfNoShapeAreRefusedByName) {
+    Sample sample;
+    const auto changed = [&](std::string_view name, std::vector<uint64_t> shape) {
+        auto tensors = sample.awq();
+        named(tensors, name)->shape = std::move(shape);
+        return refusal(WeightPacking::Awq, tensors);
+    };
+    EXPECT_THAT(changed("x.scales", {kRows}), HasSubstr("tensor x.qweight: it has no scales"));
+    EXPECT_THAT(changed("x.scales", {0, kRows}), HasSubstr("tensor x.qweight: it has no scales"));
+    EXPECT_THAT(changed("x.scales", {3, kRows}), HasSubstr("tensor x.scales: 3 groups"));
+    EXPECT_THAT(changed("x.qzeros", {kGroups * kRows / 8}), HasSubstr("tensor x.qzeros: shape"));
 }
 
 TEST(PackedTensors, GroupsOutOfOrderAreRefusedByName) {
@@ -237,7 +250,7 @@ TEST(PackedTensors, Mxfp4IsReadExactly) {
     EXPECT_THAT(check_parts(tensors[0]).error().message, HasSubstr("tensor e.down_proj_scales"));
 }
 
-TEST(PackedTensors, TilesNeedAScaleForEach) {
+TEST(PackedTensors, MF11_TilesNeedAScaleForEach) {
     Sample sample;
     const auto tensors = [&](std::vector<uint64_t> of_scales) {
         StoredTensor weight =

@@ -8,8 +8,7 @@
 
 #include "base/result.h"
 #include "kernels/thread_pool.h"
-#include "model/gguf.h"
-#include "model/gguf_output.h"
+#include "model/convert/gguf_contents.h"
 #include "tensor/dtype.h"
 
 namespace weir::model {
@@ -41,12 +40,9 @@ struct MixTensor {
 };
 tensor::DType mixed_type(FileType type, const MixContext& context, const MixTensor& tensor);
 
-// Called after every piece that was written, with the bytes of weights read so far and in all.
-using Progress = std::function<void(uint64_t done, uint64_t total)>;
-
-// Writes `in` with its matrices quantized, and everything else as it is, to `sink`. Fails, naming
-// the tensor, for one in a type that this build cannot read. The bytes do not depend on `pool`.
-Result<void> quantize_model(const GgufFile& in, FileType type, kernels::ThreadPool& pool,
+// Writes the file with its matrices quantized, and everything else as it is. Errors as write_rows.
+// The bytes do not depend on `pool`.
+Result<void> quantize_model(const GgufContents& contents, FileType type, kernels::ThreadPool& pool,
                             const ByteSink& sink, const Progress& progress);
 
 }  // namespace weir::model

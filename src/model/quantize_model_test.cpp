@@ -27,7 +27,8 @@ Result<std::vector<std::byte>> quantized(std::span<const std::byte> in, FileType
         out.insert(out.end(), bytes.begin(), bytes.end());
         return {};
     };
-    WEIR_TRY(quantize_model(file, type, pool, sink, [](uint64_t, uint64_t) {}));
+    WEIR_TRY_ASSIGN(const GgufContents contents, contents_of(file));
+    WEIR_TRY(quantize_model(contents, type, pool, sink, [](uint64_t, uint64_t) {}));
     return out;
 }
 
@@ -123,7 +124,11 @@ TEST(MixedType, MediumSpendsMoreOnValuesDownProjectionsAndOutput) {
     EXPECT_EQ(type("blk.28.ffn_down.weight"), DType::Q6_K);  // the last eighth
     EXPECT_EQ(type("blk.27.ffn_down.weight"), DType::Q6_K);
     EXPECT_EQ(type("blk.26.ffn_down.weight"), DType::Q4_K);
-    EXPECT_EQ(type("blk.0.attn_qkv.weight"), DType::Q5_K);
+    EXPECT_EQ(type("blk.0.attn_qkv.weight", 0), DType::Q6_K);  // values are a part of it
+    EXPECT_EQ(type("blk.4.attn_qkv.weight", 4), DType::Q4_K);
+    EXPECT_EQ(type("blk.6.attn_kv_b.weight", 6), DType::Q6_K);
+    EXPECT_EQ(type("blk.6.ffn_down_exps.weight"), DType::Q6_K);
+    EXPECT_EQ(type("per_layer_model_proj.weight"), DType::F32);
     EXPECT_EQ(type("blk.0.attn_q_norm.weight"), DType::F32);
     EXPECT_EQ(type("blk.0.ffn_gate_inp.weight"), DType::F32);
     EXPECT_EQ(type("blk.0.attn_q.bias"), DType::F32);

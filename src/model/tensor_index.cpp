@@ -117,6 +117,14 @@ std::string translate_name(const Family& family, std::span<const TensorName> com
 
 }  // namespace
 
+std::span<const TensorName> common_names_in_layers() {
+    return kInLayer;
+}
+
+std::span<const TensorName> common_names_outside() {
+    return kOutside;
+}
+
 std::string hugging_face_name(std::string_view gguf_name, const Family& family) {
     if (!gguf_name.starts_with("blk.")) {
         const std::string outside = translate_name(family, kOutside, gguf_name);

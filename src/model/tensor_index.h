@@ -36,6 +36,7 @@ enum class HfDecoder : uint8_t {
 };
 
 struct Family;
+struct TensorName;
 
 // All tensors of a model under GGUF's names, whichever format it is in; of a text part, only its
 // own.
@@ -67,6 +68,10 @@ class TensorIndex {
     bool has_prefix_ = false;  // Family::may_begin_with
     std::vector<StoredTensor> tensors_;
 };
+
+// The names that all families have in common, in a layer or outside of them.
+std::span<const TensorName> common_names_in_layers();
+std::span<const TensorName> common_names_outside();
 
 // The name in safetensors of a tensor of the decoder families, by the family's names and then by
 // the common ones; a name that nobody knows stays as it is.

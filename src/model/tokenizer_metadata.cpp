@@ -91,6 +91,25 @@ Result<void> read_templates(const GgufFile& file, TokenizerMetadata& out) {
 
 }  // namespace
 
+Result<HfTokenizerFiles> read_carried_tokenizer(const GgufFile& file) {
+    HfTokenizerFiles files;
+    WEIR_TRY_ASSIGN(const auto model, file.find_text(key_of("model")));
+    if (model != kCarriedTokenizer) {
+        return files;
+    }
+    WEIR_TRY_ASSIGN(const auto json, file.find_text(kCarriedJson));
+    WEIR_TRY_ASSIGN(const auto config, file.find_text(kCarriedConfig));
+    WEIR_TRY_ASSIGN(const auto sentencepiece, file.find_bytes(kCarriedSentencePiece));
+    files.tokenizer_json = json.value_or(std::string_view());
+    files.tokenizer_config_json = config.value_or(std::string_view());
+    files.tokenizer_model.assign(reinterpret_cast<const char*>(sentencepiece.data()),
+                                 sentencepiece.size());
+    if (files.tokenizer_json.empty() && files.tokenizer_model.empty()) {
+        return data_corrupt("key {} is missing", kCarriedJson);
+    }
+    return files;
+}
+
 Result<TokenizerMetadata> read_tokenizer_metadata(const GgufFile& file) {
     TokenizerMetadata out;
     WEIR_TRY_ASSIGN(const auto model, file.find_text(key_of("model")));

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "base/vocab_spec.h"
 #include "model/gguf.h"
+#include "model/hf_folder.h"
 
 namespace weir::model {
 
@@ -20,6 +21,17 @@ struct TokenizerMetadata : VocabSpec {
     // `tokenizer.chat_template.NAME`, sorted by name.
     std::vector<std::pair<std::string_view, std::string_view>> named_templates;
 };
+
+// A GGUF file that was made of a folder carries the tokenizer's files as they are, for the keys
+// above cannot say all that tokenizer.json does. The first key is of the format's specification;
+// the other two, and the name of the model, are Weir's own.
+inline constexpr std::string_view kCarriedTokenizer = "huggingface";  // tokenizer.ggml.model
+inline constexpr std::string_view kCarriedJson = "tokenizer.huggingface.json";
+inline constexpr std::string_view kCarriedConfig = "tokenizer.huggingface.config";
+inline constexpr std::string_view kCarriedSentencePiece = "tokenizer.huggingface.sentencepiece";
+
+// Those files; empty where tokenizer.ggml.model says another.
+Result<HfTokenizerFiles> read_carried_tokenizer(const GgufFile& file);
 
 // Works on any architecture, and on a file without weights. 128k tokens take milliseconds: no text
 // is copied.

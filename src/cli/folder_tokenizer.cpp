@@ -1,0 +1,220 @@
+#include "cli/folder_tokenizer.h"
+
+#include <algorithm>
+#include <array>
+
+#include "engine/local_model.h"
+#include "json/parse.h"
+#include "json/write.h"
+#include "model/tokenizer_metadata.h"
+#include "text/template_source.h"
+
+namespace weir::cli {
+namespace {
+
+using model::GgufHead;
+
+struct NamedText {
+    std::string_view file;
+    std::string_view key;
+    const std::string& text;
+};
+
+Result<void> add_text(const NamedText& named, GgufHead& head) {
+    if (named.text.size() > model::kGgufTextBytesMax) {
+        return unsupported("{}: {} bytes, where GGUF has texts of up to {}", named.file,
+                           named.text.size(), model::kGgufTextBytesMax);
+    }
+    head.add_text(named.key, named.text);
+    return {};
+}
+
+// tokenizer_config.json without its chat templates, which have keys of their own; those that have
+// another name than "default" go to `head`.
+Result<std::string> take_templates(const std::string& config_json, GgufHead& head) {
+    if (config_json.empty()) {
+        return std::string("{}");
+    }
+    WEIR_TRY_ASSIGN(const json::Value config, json::parse(config_json));
+    if (config.if_object() == nullptr) {
+        return data_corrupt("tokenizer_config.json must hold an object");
+    }
+    json::Object rest;
+    for (const auto& [name, value] : *config.if_object()) {
+        if (name != "chat_template") {
+            rest.set(name, value);
+            continue;
+        }
+        for (const json::Value& one : value.if_array() ? *value.if_array() : json::Array()) {
+            const json::Object* object = one.if_object();
+            const json::Value* title = object == nullptr ? nullptr : object->find("name");
+            const json::Value* text = object == nullptr ? nullptr : object->find("template");
+            if (title == nullptr || text == nullptr || title->if_string() == nullptr ||
+                text->if_string() == nullptr) {
+                return data_corrupt("tokenizer_config.json.chat_template: no list of templates");
+            }
+            if (*title->if_string() != "default") {
+                head.add_text("tokenizer.chat_template." + *title->if_string(), *text->if_string());
+            }
+        }
+    }
+    return json::to_text(json::Value(std::move(rest)));
+}
+
+// The tokens that end a text: GGUF has places for three.
+Result<void> add_ends(const model::ModelSource& source, std::optional<TokenId> eos,
+                      GgufHead& head) {
+    std::vector<TokenId> ids = source.folder()->eos_token_ids();
+    if (eos) {
+        std::erase(ids, *eos);
+        ids.insert(ids.begin(), *eos);
+    }
+    constexpr std::array<std::string_view, 3> kPlaces = {"tokenizer.ggml.eos_token_id",
+                                                         "tokenizer.ggml.eot_token_id",
+                                                         "tokenizer.ggml.eom_token_id"};
+    if (ids.size() > kPlaces.size()) {
+        return unsupported("eos_token_id: {} tokens end a text; GGUF has places for {}", ids.size(),
+                           kPlaces.size());
+    }
+    for (size_t i = 0; i < ids.size(); ++i) {
+        head.add_u32(kPlaces[i], ids[i]);
+    }
+    return {};
+}
+
+Result<void> add_template(const model::HfFolder& folder, GgufHead& head) {
+    WEIR_TRY_ASSIGN(const auto files, folder.read_template_files());
+    WEIR_TRY_ASSIGN(const std::string text,
+                    text::find_chat_template({.chat_template_jinja = files.chat_template_jinja,
+                                              .tokenizer_config_json = files.tokenizer_config_json,
+                                              .chat_template_json = files.chat_template_json}));
+    return text.empty() ? Result<void>()
+                        : add_text({"chat_template", "tokenizer.chat_template", text}, head);
+}
+
+}  // namespace
+
+Result<void> add_folder_tokenizer(const model::ModelSource& source, GgufHead& head) {
+    const model::HfFolder& folder = *source.folder();
+    WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer_if_any(source));
+    if (!tokenizer) {
+        head.add_text("tokenizer.ggml.model", "none");
+        WEIR_TRY(add_ends(source, std::nullopt, head));
+        return add_template(folder, head);
+    }
+    WEIR_TRY_ASSIGN(const auto carried, folder.open_tokenizer_gguf());
+    if (carried) {
+        for (const model::GgufEntry& entry : carried->entries()) {
+            if (entry.key.starts_with("tokenizer.")) {
+                head.add(entry);
+            }
+        }
+        return {};
+    }
+    WEIR_TRY_ASSIGN(const auto files, folder.read_tokenizer_files());
+    head.add_text("tokenizer.ggml.model", model::kCarriedTokenizer);
+    if (!files.tokenizer_json.empty()) {
+        WEIR_TRY(add_text({"tokenizer.json", model::kCarriedJson, files.tokenizer_json}, head));
+    } else {
+        head.add_bytes(model::kCarriedSentencePiece,
+                       std::as_bytes(std::span<const char>(files.tokenizer_model)));
+    }
+    WEIR_TRY_ASSIGN(const std::string config, take_templates(files.tokenizer_config_json, head));
+    WEIR_TRY(add_text({"tokenizer_config.json", model::kCarriedConfig, config}, head));
+    const std::pair<std::string_view, std::optional<TokenId>> ids[] = {
+        {"tokenizer.ggml.bos_token_id", tokenizer->bos()},
+        {"tokenizer.ggml.unknown_token_id", tokenizer->unknown()},
+        {"tokenizer.ggml.padding_token_id", tokenizer->padding()}};
+    for (const auto& [key, id] : ids) {
+        if (id) {
+            head.add_u32(key, *id);
+        }
+    }
+    WEIR_TRY(add_ends(source, tokenizer->eos(), head));
+    return add_template(folder, head);
+}
+
+namespace {
+
+// Templates of other names than the default's, as tokenizer_config.json lists them.
+Result<void> add_named_templates(const model::TokenizerMetadata& metadata, json::Object& config) {
+    if (metadata.named_templates.empty()) {
+        return {};
+    }
+    json::Array list;
+    const auto add = [&](std::string_view name, std::string_view text) {
+        json::Object one;
+        one.set("name", json::Value(name));
+        one.set("template", json::Value(text));
+        list.emplace_back(std::move(one));
+    };
+    if (!metadata.chat_template.empty()) {
+        add("default", metadata.chat_template);
+    }
+    for (const auto& [name, text] : metadata.named_templates) {
+        add(name, text);
+    }
+    config.set("chat_template", json::Value(std::move(list)));
+    return {};
+}
+
+Result<std::string> tokenizer_config_of(const std::string& carried,
+                                        const model::TokenizerMetadata& metadata) {
+    json::Value config{json::Object()};
+    if (!carried.empty()) {
+        WEIR_TRY_ASSIGN(config, json::parse(carried));
+    }
+    if (config.if_object() == nullptr) {
+        return data_corrupt("key {}: no object", model::kCarriedConfig);
+    }
+    WEIR_TRY(add_named_templates(metadata, *config.if_object()));
+    return config.if_object()->empty() ? std::string() : json::to_text(config);
+}
+
+std::string generation_config_of(const model::TokenizerMetadata& metadata) {
+    json::Array ends;
+    for (const auto& id : {metadata.eos_token_id, metadata.eot_token_id, metadata.eom_token_id}) {
+        if (id) {
+            ends.emplace_back(int64_t{*id});
+        }
+    }
+    if (ends.empty()) {
+        return {};
+    }
+    json::Object config;
+    config.set("eos_token_id", json::Value(std::move(ends)));
+    return json::to_text(json::Value(std::move(config)));
+}
+
+std::vector<std::byte> tokenizer_keys_of(const model::GgufFile& file) {
+    GgufHead head;
+    for (const model::GgufEntry& entry : file.entries()) {
+        if (entry.key.starts_with("tokenizer.")) {
+            head.add(entry);
+        }
+    }
+    return head.finish();
+}
+
+}  // namespace
+
+Result<FolderTexts> folder_texts_of(const model::ModelSource& source) {
+    const model::GgufFile& file = *source.gguf();
+    WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer_if_any(source));  // is it whole?
+    WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(file));
+    WEIR_TRY_ASSIGN(auto carried, model::read_carried_tokenizer(file));
+    FolderTexts out;
+    out.chat_template = metadata.chat_template;
+    WEIR_TRY_ASSIGN(out.tokenizer_config_json,
+                    tokenizer_config_of(carried.tokenizer_config_json, metadata));
+    out.generation_config_json = generation_config_of(metadata);
+    if (metadata.model == model::kCarriedTokenizer) {
+        out.tokenizer_json = std::move(carried.tokenizer_json);
+        out.tokenizer_model = std::move(carried.tokenizer_model);
+    } else if (tokenizer) {
+        out.tokenizer_gguf = tokenizer_keys_of(file);
+    }
+    return out;
+}
+
+}  // namespace weir::cli
