@@ -297,7 +297,7 @@ class Verbs {
         CLI::App* foretell =
             model_verb(printing_verb("perplexity", "How well a model foretells a text"));
         foretell->add_option("FILE", perplexity_.file, "a UTF-8 text")->required();
-        foretell->add_option("--window", perplexity_.window_tokens, "tokens of one window")
+        foretell->add_option("--window", perplexity_.window_tokens, "tokens of one window [512]")
             ->check(CLI::Range(4u, 1u << 20));
         foretell->add_option("--cache-bits", perplexity_.cache_bits, "of the KV cache's numbers")
             ->check(CLI::IsMember({8u, 16u, 32u}));

@@ -15,6 +15,7 @@ namespace weir::cli {
 namespace {
 
 constexpr size_t kTextBytesMax = size_t{256} << 20;
+constexpr uint32_t kWindowDefault = 512;
 
 std::string as_json(const model::Perplexity& found) {
     std::string out;
@@ -52,7 +53,8 @@ Result<void> perplexity(const ModelAccess& access, const std::string& model,
     WEIR_TRY_ASSIGN(const auto loaded, model::load_model(std::move(source), {.kv_dtype = kv_dtype},
                                                          device->compute()));
     model::PerplexityOptions options;
-    options.window_tokens = std::min(arguments.window_tokens, loaded->info().context_tokens);
+    options.window_tokens =
+        arguments.window_tokens.value_or(std::min(kWindowDefault, loaded->info().context_tokens));
     const bool begins_with_bos = tokenizer.bos() && !begun.empty() && begun[0] == *tokenizer.bos();
     if (begins_with_bos) {
         options.first = tokenizer.bos();

@@ -13,8 +13,8 @@ namespace weir::cli {
 struct PerplexityArguments {
     std::string file;
     std::optional<uint32_t> threads;
-    uint32_t window_tokens = 512;
-    std::optional<uint32_t> cache_bits;  // 8, 16 or 32; nothing: as a worker has it
+    std::optional<uint32_t> window_tokens;  // absent: 512, or the context where that is shorter
+    std::optional<uint32_t> cache_bits;     // 8, 16 or 32; nothing: as a worker has it
     OutputForm form = OutputForm::Text;
 };
 

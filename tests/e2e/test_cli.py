@@ -157,6 +157,12 @@ class Verbs(unittest.TestCase):
         for share in (word for line in done.stdout.splitlines() if "%" in line for word in line.split() if word.isdigit()):
             self.assertLessEqual(int(share), 100, done.stdout)
 
+    def test_a_window_is_the_default_cut_to_the_context_or_what_was_asked_for(self):
+        text = self.written("text", "A river runs through the old town. " * 40)
+        self.assertIn("perplexity", self.weir("perplexity", MODEL, text).stdout)
+        said = self.refused("perplexity", MODEL, text, "--window", str(1 << 20), status=1)
+        self.assertIn("not 1048576", said)
+
     def test_spend_needs_no_gateway(self):
         self.assertEqual(json.loads(self.weir("spend", "--json").stdout), {"spend": []})
         house = House()
