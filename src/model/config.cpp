@@ -184,6 +184,9 @@ Result<void> TransformerConfig::validate() const {
     WEIR_TRY(check_size("the number of heads", heads, kHeadsMax));
     WEIR_TRY(check_size("the vocabulary", vocabulary, kVocabularyMax));
     WEIR_TRY(check_size("the context length", context_tokens, kContextMax));
+    WEIR_TRY(check_size("the head size", head_dim, kHeadDimMax));
+    WEIR_TRY(check_size("the number of KV heads", kv_heads, kHeadsMax));
+    WEIR_TRY(check_size("the feed-forward size", feed_forward, kFeedForwardMax));
     if (!std::isfinite(norm_epsilon) || norm_epsilon < 0 || norm_epsilon > 1) {
         return data_corrupt("the norm's epsilon is {}", norm_epsilon);
     }
@@ -197,8 +200,14 @@ Result<void> TransformerConfig::validate() const {
     for (const LayerConfig& one : layer) {
         WEIR_TRY(check_layer(*this, one));
     }
+    for (const RopeConfig& rope : ropes) {  // those of no layer too: a decoder makes them all
+        WEIR_TRY(check_rope(rope, kHeadDimMax));
+    }
     if (delta_net) {
         WEIR_TRY(delta_net->validate(layers));
+    }
+    if (token_types > kTokenTypesMax) {
+        return data_corrupt("{} types of tokens", token_types);
     }
     if (draft_layers > kLayersMax) {
         return data_corrupt("{} layers for drafting", draft_layers);

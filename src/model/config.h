@@ -27,6 +27,7 @@ inline constexpr uint32_t kHeadsMax = 1u << 12;
 inline constexpr uint32_t kHeadDimMax = 1024;
 inline constexpr uint32_t kVocabularyMax = 1u << 24;
 inline constexpr uint32_t kContextMax = 1u << 28;
+inline constexpr uint32_t kTokenTypesMax = 1u << 16;
 
 // How rotary embeddings stretch to longer contexts; rope.h has the formulas.
 struct LinearScaling {
@@ -196,8 +197,9 @@ struct DeltaNetConfig {
 struct Family;
 
 // One decoder-only transformer, as far as the families at hand differ: everything that the forward
-// pass needs to know. Read from a file, checked, and from then on true: no zero, no value over its
-// limit, heads a multiple of kv_heads, head_dim even.
+// pass needs to know. Read from a file, checked, and from then on true: no size is zero or over its
+// limit, each layer's head_dim is even and its kv_heads divide heads, and every rope, a layer's or
+// not, can be made.
 struct TransformerConfig {
     const Family* family = nullptr;  // static
     std::string architecture;        // GGUF's name

@@ -376,7 +376,8 @@ Result<TransformerConfig> read_decoder(JsonConfig& in, std::string_view model_ty
     }
     TransformerConfig config;
     config.family = family;
-    config.architecture = family->gguf_architectures.front();
+    config.architecture = family->gguf_architectures.empty() ? family->architecture
+                                                             : family->gguf_architectures.front();
     WEIR_TRY(refuse_code(in, family));
     WEIR_TRY(refuse_named(in, kParts));
     WEIR_TRY(read_shape(in, family->json, config));

@@ -265,6 +265,18 @@ TEST(ConfigGguf, NumbersThatAreNoneAreRefused) {
     }
 }
 
+TEST(ConfigGguf, ARopeOfNoLayerIsChecked) {
+    const auto unrotated = [](uint32_t rotated) {
+        return GgufCase{.architecture = "granite",
+                        .numbers = {{"rope.dimension_count", rotated}},
+                        .more = [](GgufWriter& out) {
+                            out.add_bool("granite.rope.scaling.finetuned", false);
+                        }};
+    };
+    EXPECT_FALSE(unrotated(16).read()->layer[0].rope.has_value());
+    EXPECT_THAT(unrotated(4'000'000'000).refusal(), HasSubstr("4000000000 rotated dimensions"));
+}
+
 TEST(ConfigGguf, Qwen3NormalizesHeadsAndQwen2HasBiases) {
     const auto qwen3 = GgufCase{.architecture = "qwen3"}.read();
     EXPECT_EQ(qwen3->qk_norm, HeadNorm::Rms);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <random>
@@ -332,6 +333,41 @@ TEST(Encoder, APaddingThatIsNoTokenOrLeavesNoPositionIsRefused) {
         ASSERT_FALSE(read.has_value()) << padding;
         EXPECT_THAT(read.error().message, HasSubstr("pad_token_id"));
     }
+}
+
+Result<TransformerConfig> bert_config(const std::function<void(GgufWriter&)>& more) {
+    GgufWriter file;
+    file.add_text("general.architecture", "bert");
+    file.add_u32("bert.block_count", kLayers).add_u32("bert.context_length", kContext);
+    file.add_u32("bert.embedding_length", kHidden).add_u32("bert.feed_forward_length", kWidth);
+    file.add_u32("bert.attention.head_count", kHeads).add_u32("bert.vocab_size", kVocabulary);
+    file.add_f32("bert.attention.layer_norm_epsilon", 1e-5f);
+    more(file);
+    const auto bytes = file.finish();
+    return config_from_gguf(*GgufFile::parse(bytes));
+}
+
+TEST(Encoder, NumbersOfTokenTypesThatMeanNothingAreRefused) {
+    constexpr const char* kTypes = "tokenizer.ggml.token_type_count";
+    EXPECT_EQ(bert_config([](GgufWriter&) {})->token_types, 2u);
+    EXPECT_EQ(bert_config([](GgufWriter& out) { out.add_u32(kTypes, 1); })->token_types, 1u);
+    for (const uint64_t types : {uint64_t{0}, uint64_t{1} << 31, (uint64_t{1} << 32) + 2}) {
+        const auto read = bert_config([&](GgufWriter& out) { out.add_u64(kTypes, types); });
+        ASSERT_FALSE(read.has_value()) << types;
+        EXPECT_THAT(read.error().message, HasSubstr(kTypes));
+    }
+}
+
+TEST(Encoder, LayersThatDifferOrSeeAWindowAreRefused) {
+    const auto shapes = bert_config([](GgufWriter& out) {
+        out.add_ints("bert.attention.head_count_kv", std::vector<int32_t>{1, 4});
+    });
+    ASSERT_FALSE(shapes.has_value());
+    EXPECT_THAT(shapes.error().message, HasSubstr("bert.attention.head_count_kv"));
+    const auto window =
+        bert_config([](GgufWriter& out) { out.add_u32("bert.attention.sliding_window", 8); });
+    ASSERT_FALSE(window.has_value());
+    EXPECT_THAT(window.error().message, HasSubstr("bert.attention.sliding_window"));
 }
 
 TEST(Encoder, EveryFormOfTheFileGivesTheSameBits) {

@@ -56,10 +56,12 @@ struct JsonDefaults {
 // when finish_gguf and finish_json are called: they read the family's own keys and set what no key
 // says. A family's file begins with its formulas; what it does not say is as in Llama.
 struct Family {
-    std::span<const std::string_view> gguf_architectures;
+    // Of the files that it reads. Empty: those of its models are another family's, `architecture`.
+    std::span<const std::string_view> gguf_architectures = {};
     std::span<const std::string_view> model_types;  // of config.json
-    Result<void> (*finish_gguf)(GgufConfig& in, TransformerConfig& out);
+    Result<void> (*finish_gguf)(GgufConfig& in, TransformerConfig& out) = nullptr;
     Result<void> (*finish_json)(JsonConfig& in, TransformerConfig& out);
+    std::string_view architecture = {};
     JsonDefaults json = {};
     std::span<const WrappedType> wrapped = {};
     bool published_with_code = false;  // config.json has auto_map, for libraries without the family
@@ -67,7 +69,8 @@ struct Family {
     std::string_view layers = "model.layers.";  // what a layer's names in safetensors begin with
     std::string_view may_begin_with = {};       // and all names of some files
     std::span<const std::string_view> unused = {};  // tensors that are left alone, there or not
-    bool encoder = false;                           // texts go in and vectors come out (encoder.h)
+    std::string_view draft_tensors = {};  // what the names of layers that draft begin with
+    bool encoder = false;                 // texts go in and vectors come out (encoder.h)
     Result<std::unique_ptr<TokenMixer>> (*make_mixer)(WeightBinder& in,
                                                       const TransformerConfig& config,
                                                       uint32_t layer) = make_self_attention;
@@ -76,7 +79,9 @@ struct Family {
                                                               uint32_t layer) = make_mlp;
 };
 
-// families/families.cpp has the list. nullptr: a family that this build does not know.
+std::span<const Family* const> known_families();  // families/families.cpp has the list
+
+// nullptr: a family that this build does not know.
 const Family* find_family_of_gguf(std::string_view architecture);
 const Family* find_family_of_json(std::string_view model_type);
 // The first family's that is found inside this type, which says what an unnamed part is.

@@ -88,6 +88,17 @@ TEST(Load, ATensorThatNobodyUsesIsRefused) {
     EXPECT_THAT(refusal(extra), HasSubstr("tensor blk.0.attn_sinks.weight"));
 }
 
+// Only a family that is published with such layers may have them.
+TEST(Load, LayersForDraftingAreNotLeftAloneInEveryFamily) {
+    const auto drafting = gguf_with({.layers = 1}, [](auto& tensor) {
+        if (tensor.name == "output.weight") {
+            tensor.name = "mtp.fc.weight";
+        }
+        return true;
+    });
+    EXPECT_THAT(refusal(drafting), HasSubstr("tensor mtp.fc.weight"));
+}
+
 TEST(Load, ABiasThatTheConfigDeniesIsRefused) {
     const TemporaryFolder folder;
     testing::write_tiny_folder({.attention_bias = true}, folder.path());

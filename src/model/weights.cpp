@@ -98,7 +98,9 @@ Result<DecoderWeights> bind_weights(const TensorIndex& index, const TransformerC
     WEIR_TRY_ASSIGN(out.output_norm, in.norm("output_norm", config.hidden));
     WEIR_TRY(bind_output(in, config, out));
     WEIR_TRY(bind_rope(in, config, out.rope));
-    in.ignore_prefix("mtp.");  // layers that draft tokens, in safetensors
+    if (!config.family->draft_tensors.empty()) {
+        in.ignore_prefix(config.family->draft_tensors);
+    }
     WEIR_TRY(in.refuse_unbound());
     out.counts = in.counts();
     out.owned = in.take_owned();

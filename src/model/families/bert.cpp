@@ -60,6 +60,7 @@ constexpr std::array<std::string_view, 10> kRobertaUnused = {
     "lm_head.decoder.bias",    "lm_head.bias",
 };
 constexpr uint32_t kPaddingDefault = 1;
+constexpr uint32_t kTypesDefault = 2;
 
 void start(TransformerConfig& out) {
     out.norm = NormKind::Layer;
@@ -74,19 +75,39 @@ void start(TransformerConfig& out) {
     }
 }
 
+Result<void> set_token_types(std::optional<uint64_t> said, std::string_view name,
+                             TransformerConfig& out) {
+    const uint64_t types = said.value_or(kTypesDefault);
+    if (types == 0 || types > kTokenTypesMax) {
+        return data_corrupt("{} is {}; 1 to {} are allowed", name, types, kTokenTypesMax);
+    }
+    out.token_types = static_cast<uint32_t>(types);
+    return {};
+}
+
 Result<void> finish_gguf(GgufConfig& in, TransformerConfig& out) {
     start(out);
     out.activation = Activation::Gelu;
-    const GgufEntry* types = in.file().find("tokenizer.ggml.token_type_count");
-    WEIR_TRY_ASSIGN(const auto count, in.file().find_unsigned("tokenizer.ggml.token_type_count"));
-    out.token_types = types == nullptr ? 2 : static_cast<uint32_t>(*count);
+    constexpr std::string_view kTypes = "tokenizer.ggml.token_type_count";
+    WEIR_TRY_ASSIGN(const auto types, in.file().find_unsigned(kTypes));
+    WEIR_TRY(set_token_types(types, kTypes, out));
+    for (const LayerConfig& layer : out.layer) {
+        if (layer.kv_heads != out.kv_heads) {
+            return unsupported("key {}: layers of different shapes are not supported",
+                               in.key("attention.head_count_kv"));
+        }
+        if (layer.visible.sight != Sight::All) {
+            return unsupported("key {}: not supported for this family",
+                               in.key("attention.sliding_window"));
+        }
+    }
     return {};
 }
 
 Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
     start(out);
     WEIR_TRY_ASSIGN(const auto types, in.size("type_vocab_size"));
-    out.token_types = types.value_or(2);
+    WEIR_TRY(set_token_types(types, in.fields().path_of("type_vocab_size"), out));
     WEIR_TRY_ASSIGN(const bool decoder, in.flag("is_decoder"));
     if (decoder) {
         return unsupported("{}: only encoders of this family are supported",
@@ -134,10 +155,9 @@ const Family& bert_family() {
 }
 
 const Family& roberta_family() {
-    static constexpr Family kFamily{.gguf_architectures = kNames,
-                                    .model_types = kRobertaTypes,
-                                    .finish_gguf = finish_gguf,
+    static constexpr Family kFamily{.model_types = kRobertaTypes,
                                     .finish_json = finish_roberta_json,
+                                    .architecture = kNames[0],
                                     .json = {.epsilon_name = "layer_norm_eps",
                                              .epsilon = 1e-12,
                                              .activation = Activation::Gelu,

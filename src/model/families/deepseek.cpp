@@ -14,8 +14,7 @@
 //
 //   scale     m^2 / sqrt(nope + rope), m = 0.1 mscale_all_dim ln(factor) + 1 with YaRN, else 1
 //   V2        s = softmax(Wr m); with topk_method group_limited_greedy only the topk_group groups
-//   of
-//             the largest s; the best by s, weighted by s * routed_scaling_factor
+//             of the largest s; the best by s, weighted by s * routed_scaling_factor
 //   V3        s = sigmoid(Wr m); groups by the sum of their two largest s + b, the best by s + b,
 //             weighted by s / (their sum + 1e-20) * routed_scaling_factor (without norm_topk_prob
 //             not divided); b (e_score_correction_bias) is in the choice alone

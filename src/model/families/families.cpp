@@ -10,7 +10,30 @@ namespace weir::model {
 
 namespace {
 
-const auto& families() {
+using Names = std::span<const std::string_view> Family::*;
+
+const Family* find(Names names, std::string_view name) {
+    for (const Family* family : known_families()) {
+        if (std::ranges::find(family->*names, name) != (family->*names).end()) {
+            return family;
+        }
+    }
+    return nullptr;
+}
+
+std::string all(Names names, std::span<const std::string_view> more) {
+    std::vector<std::string_view> found(more.begin(), more.end());
+    for (const Family* family : known_families()) {
+        found.insert(found.end(), (family->*names).begin(), (family->*names).end());
+    }
+    std::ranges::sort(found);
+    found.erase(std::ranges::unique(found).begin(), found.end());
+    return fmt::format("{}", fmt::join(found, ", "));
+}
+
+}  // namespace
+
+std::span<const Family* const> known_families() {
     static const std::array kFamilies = {
         &bert_family(),       &cohere2_family(),     &cohere_family(),   &deepseek_family(),
         &gemma2_family(),     &gemma3_family(),      &gemma4_family(),   &gpt_oss_family(),
@@ -22,29 +45,6 @@ const auto& families() {
     return kFamilies;
 }
 
-using Names = std::span<const std::string_view> Family::*;
-
-const Family* find(Names names, std::string_view name) {
-    for (const Family* family : families()) {
-        if (std::ranges::find(family->*names, name) != (family->*names).end()) {
-            return family;
-        }
-    }
-    return nullptr;
-}
-
-std::string all(Names names, std::span<const std::string_view> more) {
-    std::vector<std::string_view> found(more.begin(), more.end());
-    for (const Family* family : families()) {
-        found.insert(found.end(), (family->*names).begin(), (family->*names).end());
-    }
-    std::ranges::sort(found);
-    found.erase(std::ranges::unique(found).begin(), found.end());
-    return fmt::format("{}", fmt::join(found, ", "));
-}
-
-}  // namespace
-
 const Family* find_family_of_gguf(std::string_view architecture) {
     return find(&Family::gguf_architectures, architecture);
 }
@@ -54,7 +54,7 @@ const Family* find_family_of_json(std::string_view model_type) {
 }
 
 const WrappedType* find_wrapped(std::string_view model_type) {
-    for (const Family* family : families()) {
+    for (const Family* family : known_families()) {
         const auto found = std::ranges::find(family->wrapped, model_type, &WrappedType::whole);
         if (found != family->wrapped.end()) {
             return &*found;
@@ -67,7 +67,7 @@ bool can_wrap(std::string_view whole, std::string_view text) {
     const auto fits = [&](const WrappedType& type) {
         return type.whole == whole && type.text == text;
     };
-    return std::ranges::any_of(families(), [&](const Family* family) {
+    return std::ranges::any_of(known_families(), [&](const Family* family) {
         return std::ranges::any_of(family->wrapped, fits);
     });
 }
@@ -78,7 +78,7 @@ std::string known_architectures() {
 
 std::string known_model_types() {
     std::vector<std::string_view> wrapped;
-    for (const Family* family : families()) {
+    for (const Family* family : known_families()) {
         for (const WrappedType& type : family->wrapped) {
             wrapped.push_back(type.whole);
         }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 #include <string>
 
 #include "json/parse.h"
@@ -246,13 +247,92 @@ TEST(Qwen35Moe, AGgufMaySayTheExpertsWidthAlone) {
     EXPECT_EQ(config->moe->layers, std::vector<bool>(4, true));
 }
 
+// A Gemma 4 whose layers all have the window, with more keys.
+Result<TransformerConfig> gemma4_gguf(
+    std::initializer_list<std::pair<const char*, uint32_t>> numbers) {
+    GgufWriter writer;
+    const std::string arch = "gemma4.";
+    writer.add_text("general.architecture", "gemma4");
+    writer.add_u32(arch + "block_count", 2).add_u32(arch + "context_length", 512);
+    writer.add_u32(arch + "embedding_length", 64).add_u32(arch + "feed_forward_length", 96);
+    writer.add_u32(arch + "attention.head_count", 4).add_u32(arch + "vocab_size", 100);
+    writer.add_u32(arch + "attention.key_length_swa", 16);
+    writer.add_u32(arch + "attention.value_length_swa", 16);
+    writer.add_f32(arch + "attention.layer_norm_rms_epsilon", 1e-6f);
+    for (const auto& [name, number] : numbers) {
+        writer.add_u32(arch + name, number);
+    }
+    const auto bytes = writer.finish();
+    return config_from_gguf(*GgufFile::parse(bytes));
+}
+
+TEST(Gemma4, ARopeThatIsNotByLayerTypeIsRefused) {
+    for (const std::string name :
+         {"rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor"}) {
+        const bool is_number = name == "rope_theta" || name == "partial_rotary_factor";
+        const std::string value = is_number ? "0.5" : R"({"rope_type": "linear", "factor": 8.0})";
+        EXPECT_THAT(refusal(shape_of("gemma4_text", "\"" + name + "\": " + value)),
+                    HasSubstr("config.json." + name));
+    }
+    const auto nothing = from_json(shape_of("gemma4_text", R"("rope_scaling": null)"));
+    ASSERT_TRUE(nothing.has_value()) << nothing.error().message;
+    EXPECT_EQ(nothing->ropes[0].theta, 1e6);
+    EXPECT_EQ(nothing->ropes[1].theta, 1e4);
+}
+
+TEST(Gemma4, HeadsThatTurnInPartAreRefused) {
+    const auto whole = gemma4_gguf({{"attention.key_length", 32},
+                                    {"attention.value_length", 32},
+                                    {"rope.dimension_count", 32},
+                                    {"rope.dimension_count_swa", 16}});
+    ASSERT_TRUE(whole.has_value()) << whole.error().message;
+    EXPECT_EQ(whole->ropes[1].rotary_dim, 16u);
+    EXPECT_THAT(gemma4_gguf({{"rope.dimension_count", 8}}).error().message,
+                HasSubstr("gemma4.rope.dimension_count:"));
+    EXPECT_THAT(gemma4_gguf({{"rope.dimension_count_swa", 8}}).error().message,
+                HasSubstr("gemma4.rope.dimension_count_swa"));
+}
+
+TEST(Families, ARopeOfNoLayerIsChecked) {
+    const auto cohere = [](std::string_view divisors) {
+        return shape_of("cohere2", R"("sliding_window": null, "rope_scaling": {"factor": 2.0,
+            "rope_type": "longrope", "short_factor": )" +
+                                       std::string(divisors) + R"(, "long_factor": )" +
+                                       std::string(divisors) + "}");
+    };
+    EXPECT_THAT(refusal(cohere("[1]")), HasSubstr("1 longrope factors"));
+    const auto unrotated = from_json(cohere("[1, 1, 1, 1, 1, 1, 1, 1]"));
+    ASSERT_TRUE(unrotated.has_value()) << unrotated.error().message;
+    EXPECT_FALSE(unrotated->layer[0].rope.has_value());
+    const auto absurd = gemma4_gguf({{"attention.key_length", 4'000'000'000},
+                                     {"attention.value_length", 4'000'000'000},
+                                     {"attention.sliding_window_pattern", 0}});
+    ASSERT_FALSE(absurd.has_value());
+    EXPECT_THAT(absurd.error().message, HasSubstr("the head size is 4000000000"));
+}
+
 TEST(Families, EachIsKnownByEveryNameOnce) {
     for (const char* name : {"llama", "gemma4", "command-r", "bert", "qwen35moe", "qwen3next"}) {
         EXPECT_THAT(known_architectures(), HasSubstr(name));
         ASSERT_NE(find_family_of_gguf(name), nullptr);
     }
-    const std::string types = known_model_types();
-    EXPECT_EQ(types.find("mistral3,"), types.rfind("mistral3,")) << types;
+    std::set<std::string_view> architectures;
+    std::set<std::string_view> types;
+    for (const Family* family : known_families()) {
+        for (const std::string_view name : family->gguf_architectures) {
+            EXPECT_TRUE(architectures.insert(name).second) << name;
+            EXPECT_EQ(find_family_of_gguf(name), family) << name;
+        }
+        for (const std::string_view name : family->model_types) {
+            EXPECT_TRUE(types.insert(name).second) << name;
+            EXPECT_EQ(find_family_of_json(name), family) << name;
+        }
+        // Without an architecture of its own it says whose files are its own.
+        EXPECT_NE(family->gguf_architectures.empty(), family->architecture.empty());
+        if (!family->architecture.empty()) {
+            EXPECT_NE(find_family_of_gguf(family->architecture), nullptr) << family->architecture;
+        }
+    }
 }
 
 }  // namespace

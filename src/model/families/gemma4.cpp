@@ -148,6 +148,21 @@ Result<std::unique_ptr<FeedForward>> make_feed_forward(WeightBinder& in,
     return config.moe ? make_experts_beside_mlp(in, config, layer) : make_mlp(in, config, layer);
 }
 
+// Of heads that turn only in part, the tensor rope_freqs says so.
+Result<void> check_whole_heads_turn(GgufConfig& in, uint32_t local_dim,
+                                    const TransformerConfig& out) {
+    const auto check = [&](std::string_view name, uint32_t head_dim) -> Result<void> {
+        WEIR_TRY_ASSIGN(const auto turning, in.size(name));
+        if (turning.value_or(head_dim) != head_dim) {
+            return unsupported("key {}: {} of a head's {}; only all are supported", in.key(name),
+                               *turning, head_dim);
+        }
+        return {};
+    };
+    WEIR_TRY(check("rope.dimension_count", out.head_dim));
+    return check("rope.dimension_count_swa", local_dim);
+}
+
 Result<void> finish_gguf(GgufConfig& in, TransformerConfig& out) {
     start(out);
     out.activation = Activation::GeluTanh;
@@ -173,7 +188,7 @@ Result<void> finish_gguf(GgufConfig& in, TransformerConfig& out) {
     }
     WEIR_TRY_ASSIGN(const auto theta, in.number("rope.freq_base"));
     WEIR_TRY_ASSIGN(const auto local_theta, in.number("rope.freq_base_swa"));
-    in.ignore("rope.dimension_count_swa");  // the whole head
+    WEIR_TRY(check_whole_heads_turn(in, local_dim.value_or(out.head_dim), out));
     out.ropes.resize(2);
     out.ropes[0].theta = theta.value_or(kGlobalTheta);
     out.ropes[1].theta = local_theta.value_or(kLocalTheta);
@@ -230,6 +245,24 @@ Result<void> read_shared(JsonConfig& in, TransformerConfig& out) {
     return {};
 }
 
+// What the class has where a file says nothing of ropes. One that is not by layer type could be
+// meant for either.
+Result<void> set_missing_ropes(JsonConfig& in, TransformerConfig& out) {
+    if (in.has_ropes_by_type()) {
+        return {};
+    }
+    for (const std::string_view name :
+         {"rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor"}) {
+        if (in.has(name)) {
+            return unsupported("{}: only rope parameters by layer type are supported",
+                               in.fields().path_of(name));
+        }
+    }
+    out.ropes = {{.theta = kGlobalTheta, .scaling = ProportionalScaling{.part = kGlobalPart}},
+                 {.theta = kLocalTheta}};
+    return {};
+}
+
 Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
     start(out);
     WEIR_TRY(read_experts(in, out));
@@ -250,10 +283,7 @@ Result<void> finish_json(JsonConfig& in, TransformerConfig& out) {
     WEIR_TRY_ASSIGN(const auto window, in.window(kWindowDefault));
     WEIR_TRY(in.read_window_pattern(window, kPattern, out));
     WEIR_TRY(read_heads(in, out));
-    if (!in.has_ropes_by_type()) {
-        out.ropes = {{.theta = kGlobalTheta, .scaling = ProportionalScaling{.part = kGlobalPart}},
-                     {.theta = kLocalTheta}};
-    }
+    WEIR_TRY(set_missing_ropes(in, out));
     WEIR_TRY(read_shared(in, out));
     return assign_ropes(out);
 }

@@ -7,9 +7,11 @@
 // Granite 3 (IBM 2024): the Llama block (families/llama.cpp), rotated as there, with four factors:
 //
 //   x = embedding_multiplier * embedding
-//   x = x + residual_multiplier * Wo attention(…)       scores by attention_multiplier, not
-//   1/sqrt(d) x = x + residual_multiplier * mlp(…) logits = Wout rmsnorm(x) / logits_scaling
+//   x = x + residual_multiplier * Wo attention(…)
+//   x = x + residual_multiplier * mlp(…)
+//   logits = Wout rmsnorm(x) / logits_scaling
 //
+// Attention's scores are multiplied by the fourth, attention_multiplier, not by 1/sqrt(d).
 // All four are 1 where config.json does not say them. In GGUF a missing attention.scale is
 // 1/sqrt(d), and rope.scaling.finetuned = false means that no layer is rotated.
 namespace weir::model {

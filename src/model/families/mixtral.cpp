@@ -17,7 +17,6 @@ namespace weir::model {
 namespace {
 
 constexpr std::array<std::string_view, 1> kModelTypes = {"mixtral"};
-constexpr std::array<std::string_view, 1> kArchitectures = {"llama"};  // llama.cpp reads those
 
 constexpr std::array kNames = {
     TensorName{"ffn_gate_inp", "block_sparse_moe.gate"},
@@ -54,10 +53,9 @@ Result<void> read_gguf_mixtral(GgufConfig& in, TransformerConfig& out) {
 }
 
 const Family& mixtral_family() {
-    static constexpr Family kFamily{.gguf_architectures = kArchitectures,
-                                    .model_types = kModelTypes,
-                                    .finish_gguf = read_gguf_mixtral,
+    static constexpr Family kFamily{.model_types = kModelTypes,
                                     .finish_json = finish_json,
+                                    .architecture = "llama",
                                     .json = {.epsilon = 1e-5, .rope_theta = 1e6},
                                     .names = kNames,
                                     .make_feed_forward = make_mixture};

@@ -51,6 +51,7 @@ const Family& qwen3_5_family() {
                                 .json = qwen_hybrid::kJsonDefaults,
                                 .wrapped = kWrapped,
                                 .names = qwen_hybrid::tensor_names(),
+                                .draft_tensors = qwen_hybrid::kDraftTensors,
                                 .make_mixer = qwen_hybrid::make_mixer};
     return kFamily;
 }
@@ -63,6 +64,7 @@ const Family& qwen3_5_moe_family() {
                                 .json = kMoeJson,
                                 .wrapped = kMoeWrapped,
                                 .names = qwen_hybrid::tensor_names(),
+                                .draft_tensors = qwen_hybrid::kDraftTensors,
                                 .make_mixer = qwen_hybrid::make_mixer,
                                 .make_feed_forward = make_mixture};
     return kFamily;

@@ -56,6 +56,7 @@ const Family& qwen3_next_family() {
                                 .finish_json = finish_json,
                                 .json = kJson,
                                 .names = qwen_hybrid::tensor_names(),
+                                .draft_tensors = qwen_hybrid::kDraftTensors,
                                 .make_mixer = qwen_hybrid::make_mixer,
                                 .make_feed_forward = make_feed_forward};
     return kFamily;

@@ -38,6 +38,7 @@ Result<std::unique_ptr<TokenMixer>> make_mixer(WeightBinder& in, const Transform
                                                uint32_t layer);
 // Of every hybrid: what safetensors call their tensors.
 std::span<const TensorName> tensor_names();
+inline constexpr std::string_view kDraftTensors = "mtp.";
 // Values of Hugging Face's config classes.
 inline constexpr JsonDefaults kJsonDefaults = {.head_dim = 256};
 
