@@ -40,7 +40,9 @@ struct Message {
                     calls.push_back({std::move(piece.text), {}});
                     break;
                 case Kind::Arguments:
-                    calls[piece.call].arguments += piece.text;
+                    if (piece.call < calls.size()) {
+                        calls[piece.call].arguments += piece.text;
+                    }
                     break;
             }
         }

@@ -110,11 +110,13 @@ void ChoiceOutput::emit(uint32_t choice, std::vector<text::OutputPiece>& pieces,
                 break;
             }
             case Kind::Arguments:
-                events.emplace_back(chat::ToolCallDelta{.choice = choice,
-                                                        .index = piece.call,
-                                                        .id = {},
-                                                        .name = {},
-                                                        .arguments = std::move(piece.text)});
+                if (piece.call < parser_->calls()) {
+                    events.emplace_back(chat::ToolCallDelta{.choice = choice,
+                                                            .index = piece.call,
+                                                            .id = {},
+                                                            .name = {},
+                                                            .arguments = std::move(piece.text)});
+                }
                 break;
         }
     }

@@ -21,6 +21,7 @@ namespace {
 using Kind = PatternNode::Kind;
 
 constexpr size_t kProgramMax = 1 << 13;
+constexpr size_t kEmitsMax = 1 << 16;  // nodes, as often as they are repeated
 constexpr size_t kStatesMax = 1 << 11;
 constexpr size_t kTransitionsMax = 1 << 18;
 constexpr size_t kClassesMax = 200;
@@ -82,9 +83,12 @@ class PatternCompiler {
         return static_cast<uint32_t>(program_.size() - 1);
     }
 
-    // Emits the node so that it goes on at `next`; returns where it begins. The depth is the
-    // parser's.
+    // Emits the node so that it goes on at `next`; returns where it begins. The depth is bounded by
+    // the parser. Nodes are counted beside instructions: an empty group has none of its own.
     Result<uint32_t> emit(const PatternNode& node, uint32_t next) {
+        if (++emits_ > kEmitsMax) {
+            return unsupported("the pattern is too large");
+        }
         switch (node.kind) {
             case Kind::Set:
                 return push({.op = Instruction::Op::Set, .set = node.set, .next = next});
@@ -270,6 +274,7 @@ class PatternCompiler {
     PatternSyntax syntax_;
     Pattern pattern_;
     std::vector<Instruction> program_;
+    size_t emits_ = 0;
     uint32_t start_ = 0;
     std::vector<Signature> signatures_;  // of each class
     std::map<Threads, uint16_t> states_;

@@ -13,7 +13,7 @@ namespace {
 using Kind = PatternNode::Kind;
 
 constexpr size_t kPatternBytesMax = size_t{1} << 14;
-constexpr int kNestingMax = 32;
+constexpr int kNestingMax = 32;  // of groups, and of repeats around each: the tree is walked
 constexpr size_t kSetsMax = 64;  // the automaton keeps a bit for each
 constexpr uint32_t kRepeatsMax = 1024;
 
@@ -203,7 +203,7 @@ class Parser {
     }
 
     Result<PatternNode> repeats(PatternNode item) {
-        while (!ends()) {
+        for (int depth = 0; !ends(); ++depth) {
             uint32_t least = 0;
             uint32_t most = PatternSyntax::kUnbounded;
             bool counted = false;
@@ -216,6 +216,9 @@ class Parser {
                 counted = true;
             } else if (!accept("*")) {
                 return item;
+            }
+            if (depth == kNestingMax) {
+                return not_known("nesting of repeats");
             }
             // In Ruby's syntax {1,3}+ repeats the repeat; it is not possessive.
             if (!counted && accept("+")) {

@@ -105,6 +105,8 @@ TEST(Pattern, WhatIsNotKnownIsRefusedByName) {
     EXPECT_THAT(refusal("[b-a]"), HasSubstr("range"));
     EXPECT_THAT(refusal("a{3,2}"), HasSubstr("repeat"));
     EXPECT_THAT(refusal(std::string(200, '(') + "a" + std::string(200, ')')), HasSubstr("nesting"));
+    EXPECT_THAT(refusal("ba" + std::string(16'000, '*')), HasSubstr("nesting of repeats"));
+    EXPECT_THAT(refusal("(){1024}{1024}{20}a"), HasSubstr("too large"));
     EXPECT_THAT(refusal("(?:a{1000}){1000}"), HasSubstr("too large"));
     EXPECT_THAT(refusal("(?:a|b)*a(?:a|b){14}"), HasSubstr("too large"));  // 2^15 states
 }

@@ -1,5 +1,6 @@
 // What a model says, read as a message. The first byte chooses how it is written, the second where
-// it is cut; what is read must not depend on the cuts, and nothing may be lost but markers.
+// it is cut; what is read must not depend on the cuts, text must be what stands there, and
+// arguments must belong to the call before them.
 
 #include <cstddef>
 #include <cstdint>
@@ -58,6 +59,28 @@ std::vector<OutputPiece> joined(const std::vector<OutputPiece>& pieces) {
     return all;
 }
 
+// Begins a part in every format that a prompt can begin.
+constexpr std::string_view kPromptTail = "<|start|>assistant<|channel|><think>\n>>>";
+
+void check(const std::vector<OutputPiece>& pieces, std::string_view text) {
+    using Kind = OutputPiece::Kind;
+    uint32_t calls = 0;
+    bool follows_call = false;
+    for (const OutputPiece& piece : pieces) {
+        const bool is_right =
+            piece.kind == Kind::Call        ? piece.call == calls
+            : piece.kind == Kind::Arguments ? follows_call && piece.call + 1 == calls
+            : piece.kind == Kind::Text
+                ? piece.source <= text.size() && text.substr(piece.source).starts_with(piece.text)
+                : true;
+        if (!is_right) {
+            std::abort();
+        }
+        calls += piece.kind == Kind::Call ? 1 : 0;
+        follows_call = piece.kind == Kind::Call || piece.kind == Kind::Arguments;
+    }
+}
+
 std::vector<OutputPiece> parse(const std::shared_ptr<const OutputFormat>& format,
                                std::string_view text, size_t seed) {
     static const auto types = std::make_shared<const weir::text::ToolTypes>(
@@ -69,13 +92,14 @@ std::vector<OutputPiece> parse(const std::shared_ptr<const OutputFormat>& format
                                        .strict = {}}});
     OutputParser parser(
         format, types,
-        {.ends_at_markers = (seed & 1) != 0, .prompt_tail = (seed & 2) != 0 ? "<think>\n>>>" : ""});
+        {.ends_at_markers = (seed & 1) != 0, .prompt_tail = (seed & 2) != 0 ? kPromptTail : ""});
     std::vector<OutputPiece> pieces;
     const size_t step = seed >> 2;  // 0: at once
     for (size_t at = 0; at < text.size(); at += step == 0 ? text.size() : step) {
         parser.push(text.substr(at, step == 0 ? text.npos : step), pieces);
     }
     parser.finish(OutputParser::End::Whole, pieces);
+    check(pieces, text);
     return joined(pieces);
 }
 

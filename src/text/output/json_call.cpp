@@ -92,14 +92,15 @@ JsonCall::Step JsonCall::feed_value(char c, std::string& arguments) {
             state_ = State::Key;
             return {};
         }
+        const bool is_name = role_ == Role::Name || (role_ == Role::Nested && name_.empty());
+        if (c == ',' || c == '}' || (is_name && c != '"')) {
+            return {.fails = true};
+        }
         if (role_ == Role::Arguments) {
             has_arguments_ = true;
             if (!name_.empty()) {
                 step = begin(arguments);
             }
-        }
-        if (role_ == Role::Name && c != '"') {
-            return {.fails = true};
         }
         word_.clear();
         decoder_ = {};
@@ -126,6 +127,7 @@ JsonCall::Step JsonCall::feed_value(char c, std::string& arguments) {
         }
         if (cursor_.feed(c)) {
             const Step ended = end_value(arguments);
+            step.begins = step.begins || ended.begins;
             step.fails = ended.fails;
         }
         return step;
@@ -135,7 +137,9 @@ JsonCall::Step JsonCall::feed_value(char c, std::string& arguments) {
         if (ended.fails) {
             return ended;
         }
-        return feed(c, arguments);
+        Step next = feed(c, arguments);
+        next.begins = next.begins || ended.begins;
+        return next;
     }
     put({&c, 1}, arguments);
     return step;

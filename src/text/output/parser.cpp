@@ -142,7 +142,7 @@ void OutputParser::begin_after(std::string_view prompt_tail) {
         if (message != header.npos) {
             begin_message(header.substr(0, message));
         } else if (header.find("<|channel|>") != header.npos) {
-            word_ = header;
+            prompt_header_ = header;
         }
         return;
     }
@@ -383,8 +383,8 @@ void OutputParser::finish(End end, std::vector<OutputPiece>& out) {
     if (state_ == State::Content && !drops_space_) {
         flush_space(OutputPiece::Kind::Text);
     }
-    if (state_ == State::Header && !word_.empty() && !word_.starts_with('<') &&
-        trim(word_) != "assistant" && !trim(word_).starts_with("to=")) {
+    if (state_ == State::Header && prompt_header_.empty() && !word_.empty() &&
+        !word_.starts_with('<') && trim(word_) != "assistant" && !trim(word_).starts_with("to=")) {
         put(OutputPiece::Kind::Text, word_, source_ + head_ - word_.size());
     }
     state_ = State::Ended;

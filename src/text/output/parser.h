@@ -208,6 +208,7 @@ class OutputParser {
     JsonType value_type_ = JsonType::Any;
 
     bool body_is_reasoning_ = false;
+    std::string prompt_header_;  // the part of the first header that the prompt has written
 };
 
 }  // namespace weir::text

@@ -7,6 +7,8 @@
 // Models put the recipient before or after the channel, leave out <|start|>, and glue words
 // together: a header is searched, not parsed.
 
+#include <utility>
+
 #include "text/output/parser.h"
 
 namespace weir::text {
@@ -38,19 +40,20 @@ void OutputParser::make_harmony_markers() {
     }
     for (Markers* markers : {&body_markers_, &argument_markers_}) {
         markers->add("<|start|>", {What::HeaderBegin});
-        markers->add("<|channel|>", {What::HeaderBegin, 1});
+        markers->add("<|channel|>", {What::HeaderBegin});
     }
 }
 
 bool OutputParser::harmony_marker(What what, size_t bytes) {
     if (what == What::MessageBegin) {
         head_ += bytes;
-        const std::string header = std::move(word_);
+        const std::string header = std::exchange(prompt_header_, {}) + word_;
         word_.clear();
         begin_message(header);
         return true;
     }
     word_.clear();
+    prompt_header_.clear();
     if (state_ == State::Arguments && argument_ == Argument::None) {
         put_arguments("{}");
     }
@@ -106,6 +109,7 @@ bool OutputParser::harmony_byte(char c) {
             put_text(word_[i], source_ + head_ + 1 - word_.size() + i);
         }
         word_.clear();
+        prompt_header_.clear();
         state_ = State::Body;
     }
     return true;

@@ -251,6 +251,21 @@ TEST(OutputParser, ArgumentsPassAsTheyAreWritten) {
                 ElementsAre(R"(f {"a": [1]})"));
 }
 
+TEST(OutputParser, AnObjectWithoutANameOrAValueIsNoCall) {
+    for (const std::string_view object :
+         {R"({"arguments": {"a": 1}, "function": [1]})",
+          R"({"arguments": {"a": 1}, "function": 5})",
+          R"({"arguments": {"a": 1}, "function": {"function": {}}})",
+          R"({"name": "write", "arguments":, "arguments": {"a": 1}})",
+          R"({"name": "write", "arguments":})"}) {
+        const std::string text = "<tool_call>" + std::string(object) + "</tool_call>";
+        const auto pieces = reader_of("<tool_call>").pieces({text});
+        ASSERT_EQ(pieces.size(), 1u) << object;
+        EXPECT_EQ(pieces[0].kind, OutputPiece::Kind::Text);
+        EXPECT_EQ(pieces[0].text, text);
+    }
+}
+
 TEST(OutputParser, AMarkerInsideAnArgumentIsPartOfIt) {
     constexpr std::string_view kText =
         "a </tool_call> b </parameter> c [TOOL_CALLS] </arg_value> d";
@@ -306,6 +321,19 @@ TEST(OutputParser, ThePromptMayHaveBegunAThought) {
     harmony.tail = "<|start|>assistant<|channel|>analysis<|message|>";
     EXPECT_THAT(harmony.read_cut("Hm.<|end|><|start|>assistant<|channel|>final<|message|>Ok."),
                 ElementsAre("thought Hm.", "text Ok."));
+}
+
+TEST(OutputParser, ThePromptMayHaveBegunAHeader) {
+    Reader reader = reader_of("<|start|><|channel|><|message|>");
+    reader.tail = "<|end|><|start|>assistant<|channel|>";
+    EXPECT_THAT(reader.read_cut("analysis<|message|>Hm.<|end|>"), ElementsAre("thought Hm."));
+    EXPECT_THAT(reader.read_cut("anal"), ElementsAre());
+    // No header is so long: what the model has said is text, and what the prompt says is not.
+    const std::string text(300, 'a');
+    const auto pieces = reader.pieces({text});
+    ASSERT_EQ(pieces.size(), 1u);
+    EXPECT_EQ(pieces[0].text, text);
+    EXPECT_EQ(pieces[0].source, 0u);
 }
 
 TEST(OutputParser, ATextMaySpeakOfMarkers) {

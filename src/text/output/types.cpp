@@ -59,14 +59,26 @@ constexpr JsonType intersect(JsonType a, JsonType b) {
     return static_cast<JsonType>(static_cast<uint8_t>(a) & static_cast<uint8_t>(b));
 }
 
-// The types that a schema allows, walked within a budget: a schema comes from the client.
+// The types that the schemas of one tool's parameters allow, walked within budgets: they come from
+// the client. One parameter's schema leaves the others what they need, and all together cannot
+// visit the same values much more often than there are values.
 class SchemaTypes {
   public:
     explicit SchemaTypes(const json::Value& root) : root_(root) {}
 
+    JsonType of_parameter(const json::Value& schema) {
+        visited_ = 0;
+        return of(schema, 0);
+    }
+
+  private:
+    static constexpr size_t kVisitedMax = 256;           // schemas, of one parameter
+    static constexpr size_t kWorkMax = size_t{1} << 13;  // values met below parameters
+
     JsonType of(const json::Value& schema, int depth) {
         const json::Object* object = schema.if_object();
-        if (object == nullptr || depth > ToolTypes::kDepthMax || ++visited_ > kVisitedMax) {
+        if (object == nullptr || depth > ToolTypes::kDepthMax || ++visited_ > kVisitedMax ||
+            !spend(depth, 1)) {
             return JsonType::Any;
         }
         JsonType types = JsonType::Any;
@@ -75,6 +87,9 @@ class SchemaTypes {
         } else if (const json::Value* constant = object->find("const")) {
             types = type_of_value(*constant);
         } else if (const json::Value* values = object->find("enum"); values && values->if_array()) {
+            if (!spend(depth, values->if_array()->size())) {
+                return JsonType::Any;
+            }
             types = JsonType::None;
             for (const json::Value& value : *values->if_array()) {
                 types = types | type_of_value(value);
@@ -96,8 +111,11 @@ class SchemaTypes {
         return types;
     }
 
-  private:
-    static constexpr int kVisitedMax = 256;
+    // A parameter's own schema is met once; what it refers to may be met from everywhere.
+    bool spend(int depth, size_t values) {
+        work_ += depth == 0 ? 0 : values;
+        return work_ <= kWorkMax;
+    }
 
     static JsonType named(const json::Value& type) {
         if (const std::string* name = type.if_string()) {
@@ -126,7 +144,8 @@ class SchemaTypes {
     }
 
     const json::Value& root_;
-    int visited_ = 0;
+    size_t visited_ = 0;
+    size_t work_ = 0;
 };
 
 std::string as_string(std::string_view text) {
@@ -179,11 +198,11 @@ ToolTypes::ToolTypes(const std::vector<chat::Tool>& tools) {
         const json::Value* properties = schema->if_object()->find("properties");
         if (properties != nullptr && properties->if_object() != nullptr) {
             for (const auto& [name, property] : *properties->if_object()) {
-                made.parameters.insert_or_assign(name, types.of(property, 0));
+                made.parameters.insert_or_assign(name, types.of_parameter(property));
             }
         }
         if (const json::Value* others = schema->if_object()->find("additionalProperties")) {
-            made.others = types.of(*others, 0);
+            made.others = types.of_parameter(*others);
         }
     }
 }

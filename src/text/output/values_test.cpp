@@ -103,6 +103,27 @@ TEST(ToolTypes, FollowTheSchema) {
     EXPECT_EQ(ToolTypes().type_of("nobody", "p"), JsonType::Any);
 }
 
+TEST(ToolTypes, KnowEveryParameterOfALargeTool) {
+    std::string properties;
+    for (int i = 0; i < 10'000; ++i) {
+        properties += "\"p" + std::to_string(i) + R"(": {"type": "string"}, )";
+    }
+    // One that refers to itself many times takes nothing from those behind it.
+    std::string many = R"({"$ref": "#/properties/many"})";
+    for (int i = 0; i < 8; ++i) {
+        many += R"(, {"$ref": "#/properties/many"})";
+    }
+    const ToolTypes types(
+        {chat::Tool{.name = "f",
+                    .description = {},
+                    .parameters = R"({"properties": {)" + properties + R"("many": {"anyOf": [)" +
+                                  many + R"(]}, "last": {"$ref": "#/properties/p0"}}})",
+                    .strict = {}}});
+    EXPECT_EQ(types.type_of("f", "p9999"), JsonType::String);
+    EXPECT_EQ(types.type_of("f", "many"), JsonType::Any);
+    EXPECT_EQ(types.type_of("f", "last"), JsonType::String);
+}
+
 TEST(Coerce, AStringStaysOneWhereItMayBeOne) {
     const auto optional = JsonType::String | JsonType::Null;
     EXPECT_EQ(coerce("true", JsonType::String), R"("true")");
