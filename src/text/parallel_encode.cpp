@@ -58,7 +58,7 @@ Result<void> encode_in_parallel(const TokenModel& model, std::string_view text,
             try {
                 helpers.emplace_back(work);
             } catch (const std::system_error&) {
-                break;  // no thread to be had: those that are there do it all
+                break;  // how the library says that no thread is to be had: those there do it all
             }
         }
         work();

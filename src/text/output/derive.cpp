@@ -335,7 +335,7 @@ class Derivation {
             const std::string_view text = std::string_view(call_).substr(at, end + 1 - at);
             const auto object = json::parse(text);
             if (end < call_.size() && object && take_keys(*object->if_object())) {
-                take_json_markers(at, end + 1);
+                take_json_markers(end + 1);
                 return true;
             }
         }
@@ -361,11 +361,12 @@ class Derivation {
         return found;
     }
 
-    void take_json_markers(size_t begin, size_t end) {
+    // `end`: of the call's object in call_.
+    void take_json_markers(size_t end) {
         CallFormat& calls = format_.calls;
-        std::string_view left = std::string_view(call_).substr(0, begin);
-        const size_t name = begin_.rfind('{');
-        left = trim(std::string_view(begin_).substr(0, name == begin_.npos ? 0 : name));
+        const size_t brace = begin_.rfind('{');
+        std::string_view left =
+            trim(std::string_view(begin_).substr(0, brace == begin_.npos ? 0 : brace));
         // {"type": "function", "function": {"name": … begins with the outer one.
         const size_t outer = left.find('{');
         left = trim(left.substr(0, outer));
