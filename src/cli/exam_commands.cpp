@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 
@@ -107,6 +108,14 @@ struct OneSequence {
     }
 };
 
+Result<void> check_numbers(std::span<const float> values) {
+    if (std::any_of(values.begin(), values.end(), [](float v) { return std::isnan(v); })) {
+        return fail(ErrorCode::Internal,
+                    "the model's output is not a number; its file may be damaged");
+    }
+    return {};
+}
+
 // "2025-07-26T09:05:03", as it is shown: no zone.
 Result<std::chrono::local_seconds> parse_now(const std::string& text) {
     int year = 0;
@@ -150,6 +159,7 @@ Result<std::string> logits_line(const OneSequence& one, json::Fields& fields) {
     auto state = cache->begin({}, ids, 0);
     std::vector<float> rows;
     WEIR_TRY(one.advance(*state, ids, pieces, rows));
+    WEIR_TRY(check_numbers(rows));
     std::string out;
     json::Writer(out).begin_object().member("logits", base64_of(rows)).end_object();
     return out;
@@ -165,8 +175,13 @@ Result<std::string> generate_line(const OneSequence& one, json::Fields& fields) 
     std::optional<int64_t> seed;
     WEIR_TRY(fields.read("seed", json::in_range(INT64_MIN, INT64_MAX), seed));
     WEIR_TRY(one.check_ids(ids));
-    const auto limit = static_cast<uint32_t>(
-        std::min<uint64_t>(ids.size() + tokens_max, one.model->info().context_tokens));
+    const uint32_t limit = static_cast<uint32_t>(ids.size()) + tokens_max;
+    if (const uint32_t context = one.model->info().context_tokens; limit > context) {
+        return invalid_argument("max_tokens",
+                                "{} ids and max_tokens of {} are more than the {} "
+                                "tokens of the model's context",
+                                ids.size(), tokens_max, context);
+    }
     WEIR_TRY_ASSIGN(const auto cache, one.cache_for(limit));
     auto state = cache->begin({}, ids, 0);
     engine::Sampler sampler(params, static_cast<uint64_t>(seed.value_or(0)), 0,
@@ -202,6 +217,7 @@ Result<std::string> embed_line(model::Encoder& encoder, json::Fields& fields) {
     if (normalizes) {
         model::normalize(vector);
     }
+    WEIR_TRY(check_numbers(vector));
     std::string out;
     json::Writer(out).begin_object().member("embedding", base64_of(vector)).end_object();
     return out;

@@ -223,6 +223,8 @@ class Verbs {
             ->check(CLI::IsMember({8u, 16u, 32u}));
         add_threads(worker, worker_.threads);
         worker->add_flag("--plan", plan_, "only say how much memory the model takes");
+        worker->add_flag("--read-texts", worker_.reads_texts,
+                         "with --plan: look at the tokenizer and the chat template too");
         worker->callback([this] {
             action_ = [this] {
                 return worker_command();

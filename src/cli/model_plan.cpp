@@ -17,7 +17,7 @@ constexpr std::chrono::seconds kPlanMax{120};
 
 Result<uint64_t> plan_in_worker(const std::filesystem::path& program,
                                 const server::ModelSource& source) {
-    std::vector<std::string> arguments = {program.string(), "worker", "--plan"};
+    std::vector<std::string> arguments = {program.string(), "worker", "--plan", "--read-texts"};
     const auto more = server::worker_arguments(source);
     arguments.insert(arguments.end(), more.begin(), more.end());
     std::string said;  // written before `ended` is set, read after

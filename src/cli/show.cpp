@@ -26,6 +26,7 @@ std::string as_json(const engine::LocalModelPlan& plan) {
         .member("hidden", info.hidden)
         .member("vocabulary", info.vocabulary)
         .member("context_tokens", info.context_tokens)
+        .member("file_context_tokens", info.file_context_tokens)
         .member("weights_mapped_bytes", plan.model.weights_mapped_bytes)
         .member("weights_copied_bytes", plan.model.weights_copied_bytes)
         .member("scratch_bytes", plan.model.scratch_bytes)
@@ -49,13 +50,14 @@ std::string as_text(const engine::LocalModelPlan& plan) {
     row("layers", std::to_string(info.layers));
     row("hidden size", std::to_string(info.hidden));
     row("vocabulary", std::to_string(info.vocabulary));
-    row("context", fmt::format("{} tokens", info.context_tokens));
+    row("context", fmt::format("{} tokens, of {} that the file allows", info.context_tokens,
+                               info.file_context_tokens));
     row("weights, mapped", mebibytes(plan.model.weights_mapped_bytes));
     row("weights, copied", mebibytes(plan.model.weights_copied_bytes));
     row("activations", mebibytes(plan.model.scratch_bytes));
     row("logits", mebibytes(plan.engine.logits_bytes));
-    row("KV cache", fmt::format("{} ({} bytes a token, {} tokens)", mebibytes(plan.engine.kv_bytes),
-                                plan.model.kv_bytes_per_token, plan.engine.kv_tokens));
+    row("KV cache", fmt::format("{} for all conversations together, {} bytes a token",
+                                mebibytes(plan.engine.kv_bytes), plan.model.kv_bytes_per_token));
     row("all together", mebibytes(plan.total_bytes()));
     return out;
 }

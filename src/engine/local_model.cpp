@@ -286,6 +286,12 @@ Result<LocalModelPlan> LocalModel::plan(const model::ModelSource& source,
     return plan;
 }
 
+Result<void> LocalModel::check_texts(const model::ModelSource& source) {
+    WEIR_TRY_ASSIGN(const text::Tokenizer tokenizer, load_tokenizer(source));
+    WEIR_TRY_ASSIGN(const auto chat_template, load_chat_template(source, tokenizer));
+    return {};
+}
+
 Result<std::unique_ptr<LocalModel>> LocalModel::load(model::ModelSource::Pointer source,
                                                      const LocalModelOptions& options,
                                                      const Clock& clock,

@@ -57,6 +57,7 @@ DecoderParts describe(TransformerConfig model, DecoderWeights weights, const Loa
                   .vocabulary = config.vocabulary,
                   .context_tokens =
                       std::min(config.context_tokens, options.context_tokens.value_or(UINT32_MAX)),
+                  .file_context_tokens = config.context_tokens,
                   .parameters = counts.parameters,
                   .weight_bytes = counts.mapped_bytes + counts.copied_bytes,
                   .short_rope_tokens = short_rope_tokens(config)};

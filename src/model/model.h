@@ -23,8 +23,9 @@ struct ModelInfo {
     std::string name;
     uint32_t layers = 0;
     uint32_t hidden = 0;
-    uint32_t vocabulary = 0;      // rows of the output matrix; logits have this many columns
-    uint32_t context_tokens = 0;  // the longest sequence the file allows
+    uint32_t vocabulary = 0;           // rows of the output matrix; logits have this many columns
+    uint32_t context_tokens = 0;       // the longest sequence that will be computed
+    uint32_t file_context_tokens = 0;  // the longest that the file allows
     uint64_t parameters = 0;
     uint64_t weight_bytes = 0;
     // Sequences that may grow longer than this have RopeVariant::Long; nothing: no model of two.

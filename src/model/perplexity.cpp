@@ -55,8 +55,13 @@ class Scorer {
             const size_t rows = is_scored ? count : 0;
             WEIR_TRY(model_.forward({&slice, 1}, std::span(rows_).first(rows * vocabulary_)));
             for (size_t i = 0; i < rows; ++i) {
-                take(loss_of(std::span(rows_).subspan(i * vocabulary_, vocabulary_),
-                             window[begin + i + 1]));
+                const double loss = loss_of(std::span(rows_).subspan(i * vocabulary_, vocabulary_),
+                                            window[begin + i + 1]);
+                if (!std::isfinite(loss)) {
+                    return fail(ErrorCode::Internal,
+                                "the model's output is not a number; its file may be damaged");
+                }
+                take(loss);
             }
             state->advance(count);
         }

@@ -153,6 +153,9 @@ Result<void> plan_worker(const WorkerOptions& options) {
         WEIR_TRY_ASSIGN(const auto source, open_model(options));
         WEIR_TRY_ASSIGN(const engine::LocalModelPlan plan,
                         engine::LocalModel::plan(*source, model_options(options)));
+        if (options.reads_texts) {
+            WEIR_TRY(engine::LocalModel::check_texts(*source));
+        }
         return plan.total_bytes();
     }();
     if (!total) {

@@ -19,6 +19,7 @@ struct WorkerOptions {
     std::optional<uint32_t> cache_tokens;  // KV cache of all sequences together
     std::optional<uint32_t> cache_bits;    // of its numbers: 8, 16 or 32
     std::optional<uint32_t> threads;
+    bool reads_texts = false;  // a plan looks at the tokenizer and the chat template too
 };
 
 // Prints, on descriptor 3, {"memory_bytes":N}: what the model will take, exactly, from its headers.

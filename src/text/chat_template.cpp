@@ -143,6 +143,13 @@ Result<ChatTemplate> ChatTemplate::create(std::optional<std::string_view> source
                     jinja::Template::parse(*source, jinja::Mode::Lenient));
     ChatTemplate chat(std::move(compiled), std::move(special_tokens), limits);
     chat.knows_developer_ = source->find("developer") != source->npos;
+    chat.reads_effort_ = source->find("reasoning_effort") != source->npos;
+    for (const std::string_view name : {"enable_thinking", "thinking"}) {
+        if (source->find(fmt::format("{} is defined", name)) != source->npos) {
+            chat.thinking_switch_ = name;
+            break;
+        }
+    }
     chat.wants_short_ids_ =
         source->find("length 9") != source->npos || source->find("length != 9") != source->npos;
     chat.takes_parts_ = chat.probe_parts();
@@ -237,6 +244,22 @@ Result<json::Value> ChatTemplate::messages(const chat::Conversation& conversatio
     return messages;
 }
 
+// As the template's own word, or as the switch that most models have which think.
+Result<void> ChatTemplate::set_effort(const std::string& effort, json::Object& context) const {
+    const bool thinks = effort != "none";
+    if (reads_effort_) {
+        context.set("reasoning_effort", effort);
+    } else if (!thinking_switch_.empty()) {
+        context.set(std::string(thinking_switch_), thinks);
+    } else if (thinks || !output_format_->reasoning_end.empty()) {
+        return std::unexpected(make_error(ErrorCode::Unsupported,
+                                          "this model's chat template cannot be told how much to "
+                                          "reason")
+                                   .with_field("reasoning_effort"));
+    }
+    return {};
+}
+
 Result<json::Value> ChatTemplate::context(const chat::Conversation& conversation,
                                           GenerationPrompt generation_prompt) const {
     json::Object context;
@@ -248,7 +271,7 @@ Result<json::Value> ChatTemplate::context(const chat::Conversation& conversation
     WEIR_TRY_ASSIGN(json::Value tools, tools_of(conversation));
     context.set("tools", std::move(tools));
     if (conversation.reasoning_effort) {
-        context.set("reasoning_effort", *conversation.reasoning_effort);
+        WEIR_TRY(set_effort(*conversation.reasoning_effort, context));
     }
     for (const auto& [name, text] : conversation.template_variables) {
         const std::string field = fmt::format("{}.{}", kFieldOfVariables, name);

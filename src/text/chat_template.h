@@ -60,6 +60,7 @@ class ChatTemplate {
     Result<json::Value> messages(const chat::Conversation& conversation) const;
     Result<jinja::Rendered> render_context(const json::Value& context,
                                            std::chrono::local_seconds now) const;
+    Result<void> set_effort(const std::string& effort, json::Object& context) const;
     bool probe_parts() const;
     bool probe_tools() const;
 
@@ -69,7 +70,9 @@ class ChatTemplate {
     bool knows_developer_ = false;  // has something to say about the role
     bool takes_parts_ = false;      // reads content that is a list of parts
     bool shows_tools_ = false;
-    bool wants_short_ids_ = false;  // refuses ids of calls that are not nine letters
+    bool reads_effort_ = false;         // knows the word "reasoning_effort"
+    std::string_view thinking_switch_;  // the variable that switches thinking on; empty: none
+    bool wants_short_ids_ = false;      // refuses ids of calls that are not nine letters
     std::shared_ptr<const OutputFormat> output_format_;
 };
 

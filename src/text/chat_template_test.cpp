@@ -74,6 +74,25 @@ TEST(ChatTemplate, AllowedVariablesReachTheTemplateAsData) {
     EXPECT_FALSE(rendered->segments.back().trusted);
 }
 
+TEST(ChatTemplate, EffortIsAWordOrASwitchOrRefusedByName) {
+    const auto asked = [](std::string_view source, const char* effort) {
+        chat::Conversation conversation = hello();
+        conversation.reasoning_effort = effort;
+        const auto rendered = render(source, conversation);
+        return rendered ? rendered->text() : "refused: " + rendered.error().field;
+    };
+    EXPECT_EQ(asked("{{ reasoning_effort }}", "high"), "high");
+    for (const std::string name : {"enable_thinking", "thinking"}) {
+        const std::string source = "{% if " + name + " is defined %}{{ " + name + " }}{% endif %}";
+        EXPECT_EQ(asked(source, "none"), "False");
+        EXPECT_EQ(asked(source, "low"), "True");
+    }
+    EXPECT_EQ(asked("x", "high"), "refused: reasoning_effort");
+    EXPECT_EQ(asked("x", "none"), "x");
+    EXPECT_EQ(asked("x{% if add_generation_prompt %}<think>{% endif %}</think>", "none"),
+              "refused: reasoning_effort");
+}
+
 TEST(ChatTemplate, PartsAreJoinedForTemplatesThatReadOnlyText) {
     chat::Conversation conversation;
     chat::Message parts = message(chat::Role::User, "one");

@@ -127,14 +127,19 @@ class Verbs(unittest.TestCase):
     def test_doctor_tries_every_model_and_says_what_is_wrong(self):
         broken = self.written("broken.gguf", "this is no model")
         shutil.copyfile(MODEL_FILE, os.path.join(self.home, "good.gguf"))
+        with open(MODEL_FILE, "rb") as good, open(os.path.join(self.home, "mute.gguf"), "wb") as mute:
+            mute.write(good.read().replace(b" for ", b" fox ", 1))  # in its template
         config = self.written("c.toml", "".join(
-            f'[[backend]]\nname = "{name}"\nkind = "model"\npath = "{name}.gguf"\n' for name in ("good", "broken")))
+            f'[[backend]]\nname = "{name}"\nkind = "model"\npath = "{name}.gguf"\n'
+            for name in ("good", "broken", "mute")))
         status, checks = self.checks("--config", config)
         self.assertEqual(status, 1)
         self.assertTrue(checks["model good"]["ok"], checks)
         self.assertIn("within the memory budget", checks["model good"]["says"])
         self.assertFalse(checks["model broken"]["ok"])
         self.assertIn(broken, checks["model broken"]["says"])
+        self.assertFalse(checks["model mute"]["ok"])
+        self.assertIn("chat template", checks["model mute"]["says"])
 
         small = self.written("small.toml", '[server]\nmemory_budget = "1MiB"\n')
         status, checks = self.checks("--config", small)
