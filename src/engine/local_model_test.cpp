@@ -155,7 +155,7 @@ TEST(LocalModel, WithoutAWishASmallModelHasRoomForAllThatRunTogether) {
 
 // Five windowed layers to one that sees all: of a long text most layers keep a window.
 TEST(LocalModel, WindowedLayersAreNotPlannedForWhatTheyCannotSee) {
-    constexpr uint32_t kContext = 131072;
+    static constexpr uint32_t kContext = 131072;
     const auto plan_for = [](std::optional<uint32_t> window) {
         const auto bytes = model::testing::tiny_gguf(
             {.family = "gemma3_text", .layers = 6, .context = kContext, .window = window});
