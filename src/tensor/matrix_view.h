@@ -42,11 +42,13 @@ struct MatrixView {
 
     const std::byte* row(size_t index) const { return data + index * row_stride; }
 
-    // Rows [begin, begin + count) as a matrix of their own.
+    // Rows [begin, begin + count) as a matrix of their own; without bytes where this has none,
+    // because it is only counted.
     MatrixView slice(size_t begin, size_t count) const {
         TileScales of_rows = scales;
         of_rows.first_row += begin;
-        return {dtype, count, columns, row_stride, row(begin), of_rows};
+        const std::byte* const first = data == nullptr ? nullptr : row(begin);
+        return {dtype, count, columns, row_stride, first, of_rows};
     }
 };
 
