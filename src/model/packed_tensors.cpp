@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "json/fields.h"
+#include "model/shape_text.h"
 #include "tensor/blocks.h"
 #include "tensor/float16.h"
 #include "tensor/matrix_view.h"
@@ -34,10 +35,6 @@ enum Part : size_t { kScales = 0, kZeros = 1, kGroups = 2 };
 bool is_words(WeightPacking packing) {
     return packing == WeightPacking::Gptq || packing == WeightPacking::GptqV2 ||
            packing == WeightPacking::Awq;
-}
-
-std::string shape_text(std::span<const uint64_t> shape) {
-    return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
 }
 
 std::string_view without_ending(std::string_view name, std::string_view ending) {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "model/packed_tensors.h"
+#include "model/shape_text.h"
 #include "tensor/quantize.h"
 
 namespace weir::model {
@@ -15,10 +16,6 @@ namespace {
 
 bool is_aligned(std::span<const std::byte> bytes, size_t alignment) {
     return reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0;
-}
-
-std::string shape_text(std::span<const uint64_t> shape) {
-    return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ", "));
 }
 
 }  // namespace

@@ -33,24 +33,18 @@ namespace {
 constexpr std::array<std::string_view, 1> kArchitectures = {"deepseek2"};
 constexpr std::array<std::string_view, 2> kModelTypes = {"deepseek_v2", "deepseek_v3"};
 
-constexpr std::array kNames = {
+constexpr std::array kNames = with_experts(std::array{
     TensorName{"attn_q_a", "self_attn.q_a_proj"},
     TensorName{"attn_q_a_norm", "self_attn.q_a_layernorm"},
     TensorName{"attn_q_b", "self_attn.q_b_proj"},
     TensorName{"attn_kv_a_mqa", "self_attn.kv_a_proj_with_mqa"},
     TensorName{"attn_kv_a_norm", "self_attn.kv_a_layernorm"},
     TensorName{"attn_kv_b", "self_attn.kv_b_proj"},
-    TensorName{"ffn_gate_inp", "mlp.gate"},
     TensorName{"exp_probs_b.bias", "mlp.gate.e_score_correction_bias"},
-    TensorName{"ffn_gate.#", "mlp.experts.#.gate_proj"},
-    TensorName{"ffn_up.#", "mlp.experts.#.up_proj"},
-    TensorName{"ffn_down.#", "mlp.experts.#.down_proj"},
-    TensorName{"ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj"},
-    TensorName{"ffn_down_exps.weight", "mlp.experts.down_proj"},
     TensorName{"ffn_gate_shexp", "mlp.shared_experts.gate_proj"},
     TensorName{"ffn_up_shexp", "mlp.shared_experts.up_proj"},
     TensorName{"ffn_down_shexp", "mlp.shared_experts.down_proj"},
-};
+});
 
 constexpr float kNormalizeEpsilon = 1e-20f;
 
@@ -81,19 +75,6 @@ Result<void> set_shared_width(uint32_t count, MoeConfig& moe) {
         return data_corrupt("{} shared experts of {}", count, moe.width);
     }
     moe.shared_width = static_cast<uint32_t>(width);
-    return {};
-}
-
-// block_count counts the layers for drafting.
-Result<void> drop_draft_layers(GgufConfig& in, TransformerConfig& out) {
-    WEIR_TRY_ASSIGN(const auto count, in.size("nextn_predict_layers"));
-    out.draft_layers = count.value_or(0);
-    if (out.draft_layers >= out.layers) {
-        return data_corrupt("key {}: {} of {} layers", in.key("nextn_predict_layers"),
-                            out.draft_layers, out.layers);
-    }
-    out.layers -= out.draft_layers;
-    out.layer.resize(out.layers);
     return {};
 }
 

@@ -42,6 +42,18 @@ Result<void> read_layers(GgufConfig& in, const TransformerConfig& model, MoeConf
 
 }  // namespace
 
+Result<void> drop_draft_layers(GgufConfig& in, TransformerConfig& out) {
+    WEIR_TRY_ASSIGN(const auto count, in.size("nextn_predict_layers"));
+    out.draft_layers = count.value_or(0);
+    if (out.draft_layers >= out.layers) {
+        return data_corrupt("key {}: {} of {} layers", in.key("nextn_predict_layers"),
+                            out.draft_layers, out.layers);
+    }
+    out.layers -= out.draft_layers;
+    out.layer.resize(out.layers);
+    return {};
+}
+
 Result<void> read_gguf_moe(GgufConfig& in, uint32_t width_otherwise, const TransformerConfig& model,
                            MoeConfig& moe) {
     RouterRule& rule = moe.router;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -8,8 +11,30 @@
 #include "model/config_json.h"
 #include "model/family.h"
 
-// The keys of mixtures of experts that several families have.
+// The keys and tensors of mixtures of experts that several families have.
 namespace weir::model {
+
+// What most families call a router and its experts, one by one and stacked.
+inline constexpr std::array kExpertNames = {
+    TensorName{"ffn_gate_inp", "mlp.gate"},
+    TensorName{"ffn_gate.#", "mlp.experts.#.gate_proj"},
+    TensorName{"ffn_up.#", "mlp.experts.#.up_proj"},
+    TensorName{"ffn_down.#", "mlp.experts.#.down_proj"},
+    TensorName{"ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj"},
+    TensorName{"ffn_down_exps.weight", "mlp.experts.down_proj"},
+};
+
+// A family's own names, then those.
+template <size_t N>
+constexpr std::array<TensorName, N + kExpertNames.size()> with_experts(
+    const std::array<TensorName, N>& own) {
+    std::array<TensorName, N + kExpertNames.size()> out{};
+    std::ranges::copy(kExpertNames, std::ranges::copy(own, out.begin()).out);
+    return out;
+}
+
+// The last layers may be for drafting (nextn_predict_layers), and block_count counts them.
+Result<void> drop_draft_layers(GgufConfig& in, TransformerConfig& out);
 
 // expert_count, expert_used_count, the groups, expert_weights_scale and _norm, expert_gating_func,
 // expert_feed_forward_length (else `width_otherwise`), leading_dense_block_count and

@@ -17,7 +17,7 @@ namespace {
 constexpr uint32_t kIntervalDefault = 4;
 constexpr double kRotaryPartDefault = 0.25;
 
-constexpr std::array kNames = {
+constexpr std::array kNames = with_experts(std::array{
     TensorName{"post_attention_norm", "post_attention_layernorm"},
     TensorName{"attn_qkv", "linear_attn.in_proj_qkv"},
     TensorName{"attn_gate", "linear_attn.in_proj_z"},
@@ -30,17 +30,11 @@ constexpr std::array kNames = {
     TensorName{"ssm_dt.bias", "linear_attn.dt_bias"},
     TensorName{"ssm_norm", "linear_attn.norm"},
     TensorName{"ssm_out", "linear_attn.out_proj"},
-    TensorName{"ffn_gate_inp", "mlp.gate"},
-    TensorName{"ffn_gate.#", "mlp.experts.#.gate_proj"},
-    TensorName{"ffn_up.#", "mlp.experts.#.up_proj"},
-    TensorName{"ffn_down.#", "mlp.experts.#.down_proj"},
-    TensorName{"ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj"},
-    TensorName{"ffn_down_exps.weight", "mlp.experts.down_proj"},
     TensorName{"ffn_gate_inp_shexp", "mlp.shared_expert_gate"},
     TensorName{"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
     TensorName{"ffn_up_shexp", "mlp.shared_expert.up_proj"},
     TensorName{"ffn_down_shexp", "mlp.shared_expert.down_proj"},
-};
+});
 
 void set_common(TransformerConfig& out) {
     out.set_rope_pairs(kernels::RopePairs::Halves);
@@ -136,16 +130,9 @@ Result<void> finish_gguf(GgufConfig& in, kernels::HeadMap map, TransformerConfig
         return data_corrupt("key {} is 0", in.key("full_attention_interval"));
     }
     const uint32_t blocks = out.layers;
-    WEIR_TRY_ASSIGN(const auto guessing, in.size("nextn_predict_layers"));
-    if (guessing.value_or(0) >= blocks) {
-        return data_corrupt("key {}: {} of {} blocks", in.key("nextn_predict_layers"), *guessing,
-                            blocks);
-    }
+    WEIR_TRY(drop_draft_layers(in, out));
     WEIR_TRY_ASSIGN(const auto said, in.flags("attention.recurrent_layers", blocks));
     net.layers = said ? *said : recurrent_layers(blocks, interval.value_or(kIntervalDefault));
-    out.draft_layers = guessing.value_or(0);  // the last ones
-    out.layers -= out.draft_layers;
-    out.layer.resize(out.layers);
     net.layers.resize(out.layers);
     in.ignore("rope.dimension_sections");  // of images; a text's are all equal
     out.delta_net = std::move(net);

@@ -22,18 +22,12 @@ constexpr std::array<std::string_view, 1> kQwen2Types = {"qwen2_moe"};
 constexpr std::array<std::string_view, 1> kQwen3Architectures = {"qwen3moe"};
 constexpr std::array<std::string_view, 1> kQwen3Types = {"qwen3_moe"};
 
-constexpr std::array kNames = {
-    TensorName{"ffn_gate_inp", "mlp.gate"},
-    TensorName{"ffn_gate.#", "mlp.experts.#.gate_proj"},
-    TensorName{"ffn_up.#", "mlp.experts.#.up_proj"},
-    TensorName{"ffn_down.#", "mlp.experts.#.down_proj"},
-    TensorName{"ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj"},
-    TensorName{"ffn_down_exps.weight", "mlp.experts.down_proj"},
+constexpr std::array kNames = with_experts(std::array{
     TensorName{"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
     TensorName{"ffn_up_shexp", "mlp.shared_expert.up_proj"},
     TensorName{"ffn_down_shexp", "mlp.shared_expert.down_proj"},
     TensorName{"ffn_gate_inp_shexp", "mlp.shared_expert_gate"},
-};
+});
 
 // What Hugging Face's config class has for absent keys.
 struct Defaults {
