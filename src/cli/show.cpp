@@ -32,6 +32,7 @@ std::string as_json(const engine::LocalModelPlan& plan) {
         .member("scratch_bytes", plan.model.scratch_bytes)
         .member("kv_bytes_per_token", plan.model.kv_bytes_per_token)
         .member("kv_bytes", plan.engine.kv_bytes)
+        .member("kv_table_bytes", plan.engine.kv_table_bytes)
         .member("logits_bytes", plan.engine.logits_bytes)
         .member("total_bytes", plan.total_bytes())
         .end_object();
@@ -58,6 +59,7 @@ std::string as_text(const engine::LocalModelPlan& plan) {
     row("logits", mebibytes(plan.engine.logits_bytes));
     row("KV cache", fmt::format("{} for all conversations together, {} bytes a token",
                                 mebibytes(plan.engine.kv_bytes), plan.model.kv_bytes_per_token));
+    row("its tables", fmt::format("{} at most", mebibytes(plan.engine.kv_table_bytes)));
     row("all together", mebibytes(plan.total_bytes()));
     return out;
 }

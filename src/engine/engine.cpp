@@ -76,6 +76,7 @@ Result<MemoryPlan> plan_memory(const model::ModelInfo& info, const kv::StateSpec
     MemoryPlan plan;
     WEIR_TRY_ASSIGN(plan.limits, divide_memory(spec, config, limits.sequences_max));
     WEIR_TRY_ASSIGN(plan.kv_bytes, kv::reserved_bytes(spec, plan.limits));
+    plan.kv_table_bytes = kv::table_bytes(spec, plan.limits);
     const auto logits =
         checked_mul(uint64_t{limits.logit_rows_max} * sizeof(float), info.vocabulary);
     if (!logits) {

@@ -52,6 +52,7 @@ struct EngineConfig {
 struct MemoryPlan {
     kv::KvLimits limits;
     uint64_t kv_bytes = 0;        // reserved for blocks and slots
+    uint64_t kv_table_bytes = 0;  // at most, for the tables beside them
     uint64_t logits_bytes = 0;    // reserved for rows of logits
     uint64_t sampling_bytes = 0;  // reserved for choosing tokens
     uint32_t kv_tokens = 0;       // the longest sequence that the blocks hold

@@ -125,7 +125,7 @@ Result<std::optional<tensor::DType>> cache_dtype(std::optional<uint32_t> bits) {
 
 uint64_t LocalModelPlan::total_bytes() const {
     return model.weights_mapped_bytes + model.weights_copied_bytes + model.scratch_bytes +
-           engine.kv_bytes + engine.logits_bytes + engine.sampling_bytes;
+           engine.kv_bytes + engine.kv_table_bytes + engine.logits_bytes + engine.sampling_bytes;
 }
 
 namespace {

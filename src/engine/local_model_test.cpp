@@ -131,7 +131,8 @@ TEST(LocalModel, ThePlanIsWhatLoadingTakes) {
             EXPECT_EQ(plan->total_bytes(),
                       plan->model.weights_mapped_bytes + plan->model.weights_copied_bytes +
                           plan->model.scratch_bytes + plan->engine.kv_bytes +
-                          plan->engine.logits_bytes + plan->engine.sampling_bytes);
+                          plan->engine.kv_table_bytes + plan->engine.logits_bytes +
+                          plan->engine.sampling_bytes);
         }
     }
 }

@@ -30,6 +30,7 @@ class BlockPool {
     uint32_t capacity() const { return static_cast<uint32_t>(uses_.size()); }
     uint32_t free_blocks() const { return static_cast<uint32_t>(free_.size()); }
     uint64_t block_bytes() const { return block_bytes_; }
+    static constexpr uint64_t table_bytes_per_block() { return sizeof(uint32_t) + sizeof(BlockId); }
 
   private:
     friend class BlockLease;

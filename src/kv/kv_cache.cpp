@@ -8,14 +8,18 @@ namespace weir::kv {
 namespace {
 
 constexpr uint64_t kSlotAlignment = 64;
-constexpr uint32_t kNodesMin = 65'536;  // for models without any attention group
+constexpr uint32_t kNodesMin = 65'536;  // where nodes can outlive their blocks
+constexpr uint32_t kRoots = 256;        // of tenants, models and adapters; more cost cached blocks
 
 uint64_t slot_bytes(const StateSpec& spec) {
     return (spec.recurrent_bytes + kSlotAlignment - 1) / kSlotAlignment * kSlotAlignment;
 }
 
-uint32_t nodes_max(const KvLimits& limits) {
-    return std::max(kNodesMin, std::min(limits.blocks, UINT32_MAX / 2) + 2);
+uint32_t nodes_max(const StateSpec& spec, const KvLimits& limits) {
+    const uint32_t nodes = std::min(limits.blocks, UINT32_MAX / 2) + kRoots;
+    const bool has_blocks = std::ranges::any_of(
+        spec.groups, [](const AttentionGroup& group) { return !group.window_tokens; });
+    return has_blocks ? nodes : std::max(kNodesMin, nodes);
 }
 
 }  // namespace
@@ -29,6 +33,11 @@ Result<uint64_t> reserved_bytes(const StateSpec& spec, const KvLimits& limits) {
                     limits.blocks);
     }
     return *total;
+}
+
+uint64_t table_bytes(const StateSpec& spec, const KvLimits& limits) {
+    const uint64_t of_block = BlockPool::table_bytes_per_block() + SequenceState::bytes_per_block();
+    return limits.blocks * of_block + nodes_max(spec, limits) * PrefixTree::bytes_per_node(spec);
 }
 
 uint64_t worst_case_blocks(const StateSpec& spec, uint32_t tokens, uint32_t slice_tokens_max) {
@@ -61,7 +70,7 @@ KvCache::KvCache(const StateSpec& spec, const KvLimits& limits, MemoryRegion mem
       blocks_(memory_.bytes().first(limits.blocks * pool_block_bytes(spec)),
               pool_block_bytes(spec)),
       slots_(memory_.bytes().subspan(limits.blocks * pool_block_bytes(spec)), slot_bytes(spec)),
-      tree_(spec, nodes_max(limits)) {}
+      tree_(spec, nodes_max(spec, limits)) {}
 
 std::optional<BlockLease> KvCache::acquire_block() {
     for (;;) {  // ends: every eviction takes something out of a finite tree

@@ -23,6 +23,10 @@ struct KvLimits {
 // The bytes that `limits` reserve, exactly. Errors: InvalidArgument if they do not fit 64 bits.
 Result<uint64_t> reserved_bytes(const StateSpec& spec, const KvLimits& limits);
 
+// What the tables beside them take at most: of the pool, of the prefix tree, and of the sequences
+// that hold the blocks. A block that several sequences hold takes 32 bytes more for each of them.
+uint64_t table_bytes(const StateSpec& spec, const KvLimits& limits);
+
 // The blocks that one sequence of `tokens` tokens holds at most, while it is computed in slices of
 // at most `slice_tokens_max`.
 uint64_t worst_case_blocks(const StateSpec& spec, uint32_t tokens, uint32_t slice_tokens_max);

@@ -28,6 +28,18 @@ bool PrefixTree::OlderCheckpointFirst::operator()(const PrefixNode* a, const Pre
 PrefixTree::PrefixTree(const StateSpec& spec, uint32_t nodes_max)
     : spec_(spec), nodes_max_(nodes_max) {}
 
+uint64_t PrefixTree::bytes_per_node(const StateSpec& spec) {
+    constexpr uint64_t kAllocation = 16;                 // what malloc adds and rounds up
+    constexpr uint64_t kTreeNode = 4 * 8 + kAllocation;  // a red-black tree's own
+    constexpr uint64_t kListNode = 2 * 8 + kAllocation;
+    constexpr uint64_t kQueues = 3;  // leaves_, loose_ and checkpoints_
+    const uint64_t tokens = spec.block_tokens * sizeof(TokenId) + kAllocation;
+    const uint64_t blocks = spec.groups.size() * sizeof(std::optional<BlockLease>) + kAllocation;
+    const uint64_t as_child = sizeof(std::pair<std::span<const TokenId>, PrefixNode*>) + kTreeNode;
+    return sizeof(PrefixNode) + kListNode + tokens + blocks + as_child +
+           kQueues * (sizeof(PrefixNode*) + kTreeNode);
+}
+
 uint32_t PrefixTree::first_block_needed(const StateSpec& spec, const AttentionGroup& group,
                                         uint32_t tokens) {
     return first_seen(group, tokens) / spec.block_tokens;  // by the next query

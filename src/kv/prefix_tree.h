@@ -131,6 +131,9 @@ class PrefixTree {
     uint32_t checkpoints() const { return static_cast<uint32_t>(checkpoints_.size()); }
     size_t nodes() const { return nodes_.size(); }
 
+    // What a node takes at most, with its entries in the tree's indices, as glibc allocates.
+    static uint64_t bytes_per_node(const StateSpec& spec);
+
     // The first block of a group with this window that a sequence of so many tokens still needs.
     static uint32_t first_block_needed(const StateSpec& spec, const AttentionGroup& group,
                                        uint32_t tokens);

@@ -47,6 +47,12 @@ class SequenceState {
     // more, two prompts have met here that may meet again: a good place for a checkpoint.
     uint32_t seen_tokens() const { return seen_tokens_; }
 
+    // What the tables take at most for each block held: entries, three times while a table moves to
+    // twice its size.
+    static constexpr uint64_t bytes_per_block() {
+        return 3 * (sizeof(std::optional<BlockLease>) + sizeof(std::byte*) + sizeof(PrefixNode*));
+    }
+
     // Positions that the blocks held have room for, from 0 on.
     uint32_t covered() const;
     // Blocks that reserve(tokens) would take.
