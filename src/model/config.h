@@ -89,8 +89,7 @@ enum class BiasRule : uint8_t { Never, IfPresent, Always };
 
 enum class OutputMatrix : uint8_t {
     Own,           // a matrix of its own, which must be there
-    OwnIfPresent,  // else the embedding
-    Tied,          // the embedding, whatever else is there
+    OwnIfPresent,  // else the embedding; so also where a config says that they are tied
 };
 
 // Which earlier tokens a layer's queries see.

@@ -363,7 +363,8 @@ Result<void> read_shape(JsonConfig& in, const JsonDefaults& defaults, Transforme
     WEIR_TRY(in.fields().read(defaults.epsilon_name, in_range(0.0, 1.0), epsilon));
     out.norm_epsilon = static_cast<float>(epsilon);
     WEIR_TRY_ASSIGN(const bool tied, in.flag("tie_word_embeddings", defaults.tied));
-    out.output_matrix = tied ? OutputMatrix::Tied : OutputMatrix::Own;
+    // Transformers, too, believes the file where it has another matrix than the embedding.
+    out.output_matrix = tied ? OutputMatrix::OwnIfPresent : OutputMatrix::Own;
     return {};
 }
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "kernels/thread_pool.h"
 #include "model/decoder.h"
 #include "model/testing/gguf_writer.h"
@@ -232,31 +234,47 @@ TEST(Load, APlanRefusesWhatLoadingWould) {
     EXPECT_EQ(plan->info.parameters, (*loaded)->info().parameters);
 }
 
+std::vector<float> logits_of(const TemporaryFolder& folder) {
+    const std::vector<TokenId> tokens = {5, 17, 99, 3, 3, 42};
+    kernels::ThreadPool pool(1);
+    const auto loaded = load_model(*ModelSource::open(folder.path()), {.batch_tokens_max = 8},
+                                   {*kernels::available_kernels().front(), pool});
+    EXPECT_TRUE(loaded.has_value()) << loaded.error().message;
+    if (!loaded) {
+        return {};
+    }
+    std::vector<float> out(tokens.size() * (*loaded)->info().vocabulary);
+    const KvMemory memory((*loaded)->state_spec(), tokens.size());
+    const SequenceSlice slice{tokens, 0, memory.view(), LogitsWanted::All};
+    EXPECT_TRUE((*loaded)->forward(std::span(&slice, 1), out).has_value());
+    return out;
+}
+
+std::vector<float> logits_of(const TinyModel& model) {
+    const TemporaryFolder folder;
+    testing::write_tiny_folder(model, folder.path(), 2);
+    return logits_of(folder);
+}
+
 // Mistral Small 3.1 as published, and as transformers 5 saves it again.
 TEST(Load, AWrappedDecoderHasTheBitsOfTheDecoderAlone) {
-    const TinyModel alone;
-    const std::vector<TokenId> tokens = {5, 17, 99, 3, 3, 42};
-    const auto logits = [&](const TinyModel& model) {
-        const TemporaryFolder folder;
-        testing::write_tiny_folder(model, folder.path(), 2);
-        kernels::ThreadPool pool(1);
-        const auto loaded = load_model(*ModelSource::open(folder.path()), {.batch_tokens_max = 8},
-                                       {*kernels::available_kernels().front(), pool});
-        EXPECT_TRUE(loaded.has_value()) << loaded.error().message;
-        std::vector<float> out(tokens.size() * model.vocabulary);
-        if (loaded) {
-            const KvMemory memory((*loaded)->state_spec(), tokens.size());
-            const SequenceSlice slice{tokens, 0, memory.view(), LogitsWanted::All};
-            EXPECT_TRUE((*loaded)->forward(std::span(&slice, 1), out).has_value());
-        }
-        return out;
-    };
-    const auto expected = logits(alone);
+    const auto expected = logits_of(TinyModel{});
     for (const auto wrap : {testing::TinyWrap::LanguageModelFirst, testing::TinyWrap::ModelFirst}) {
-        EXPECT_EQ(logits({.wrap = wrap}), expected);
+        EXPECT_EQ(logits_of({.wrap = wrap}), expected);
     }
-    EXPECT_EQ(logits({.tied = true, .wrap = testing::TinyWrap::LanguageModelFirst}),
-              logits({.tied = true}));
+    EXPECT_EQ(logits_of({.tied = true, .wrap = testing::TinyWrap::LanguageModelFirst}),
+              logits_of({.tied = true}));
+}
+
+// As of Qwen3.5's wrapped folders whose two configs differ in it.
+TEST(Load, AnOutputMatrixThatIsThereCountsWhateverTheConfigSays) {
+    const TinyModel own;
+    const TemporaryFolder folder;
+    testing::write_tiny_folder(own, folder.path(), 2);
+    const auto config = folder.path() / "config.json";
+    std::ofstream(config) << testing::tiny_config_json({.tied = true});
+    EXPECT_EQ(logits_of(folder), logits_of(own));
+    EXPECT_NE(logits_of(own), logits_of({.tied = true}));
 }
 
 // What is no part of the decoder is not looked at only where the config says that it is wrapped.

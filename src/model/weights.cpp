@@ -14,7 +14,6 @@ Result<void> bind_output(WeightBinder& in, const TransformerConfig& config, Deco
         (config.output_matrix == OutputMatrix::OwnIfPresent && in.has("output.weight"));
     if (!own) {
         out.output.weight = out.embedding;
-        in.ignore("output.weight");  // some files repeat the embedding
         return {};
     }
     WEIR_TRY_ASSIGN(out.output,

@@ -74,9 +74,7 @@ class Planner {
     }
 
     void add_one(const std::string& prefix, const std::string& name) {
-        const bool is_repeated =
-            name == "output.weight" && config_.output_matrix == OutputMatrix::Tied;
-        const StoredTensor* tensor = is_repeated ? nullptr : take(prefix + name);
+        const StoredTensor* tensor = take(prefix + name);
         if (tensor != nullptr) {
             add(prefix + called(name), name, as_stored(*tensor, ""));
         }

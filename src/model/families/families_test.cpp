@@ -140,7 +140,7 @@ TEST(Cohere2, OnlyWindowedLayersAreRotated) {
         EXPECT_EQ(config->layer[i].rope.has_value(), !global);
         EXPECT_EQ(config->layer[i].visible.sight, global ? Sight::All : Sight::Window);
     }
-    EXPECT_EQ(config->output_matrix, OutputMatrix::Tied);
+    EXPECT_EQ(config->output_matrix, OutputMatrix::OwnIfPresent);
 }
 
 TEST(Ministral3, IsFoundInsideItsMultimodalFolder) {
