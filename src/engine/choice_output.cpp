@@ -153,7 +153,8 @@ void ChoiceOutput::finish(uint32_t choice, chat::FinishReason reason,
         emit(choice, pieces, events);
     }
     if (is_whole) {
-        const bool called = parser_ && parser_->calls() > 0 && !stopped();
+        const bool called =
+            parser_ && parser_->calls() > 0 && parser_->calls_are_whole() && !stopped();
         reason = called ? chat::FinishReason::ToolCalls : chat::FinishReason::Stop;
     }
     events.emplace_back(chat::ChoiceFinished{choice, reason});

@@ -76,6 +76,20 @@ TEST_F(ChoiceOutputTest, LogprobsStayWithTheTextOfTheirTokens) {
         "0 a [a -1]");
 }
 
+TEST_F(ChoiceOutputTest, AnswersThatBreakOffInsideACallDoNotSayThatTheyCall) {
+    const auto call = [&](std::string_view arguments, chat::FinishReason reason) {
+        const std::string text =
+            "<tool_call>{\"name\":\"f\",\"arguments\":" + std::string(arguments);
+        return told({tokens(text)}, reason).back();
+    };
+    using chat::FinishReason;
+    EXPECT_EQ(call("{}}</tool_call>", FinishReason::Stop), "0 tool_calls");
+    EXPECT_EQ(call("{\"a\":", FinishReason::Stop), "0 stop");
+    EXPECT_EQ(call("{\"a\":", FinishReason::Length), "0 length");
+    // The limit came behind the call: there may have been more.
+    EXPECT_EQ(call("{}}</tool_call>", FinishReason::Length), "0 length");
+}
+
 TEST(ToolCallId, IsNineLettersAndAnotherForEachCall) {
     std::set<std::string> ids;
     for (uint64_t seed = 0; seed < 10; ++seed) {

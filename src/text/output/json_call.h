@@ -35,6 +35,12 @@ class JsonCall {
 
     const std::string& name() const { return name_; }
     const std::string& id() const { return id_; }
+    // Whether the arguments, once begun, came to their end.
+    bool has_whole_arguments() const {
+        const bool in_value =
+            state_ == State::InText || state_ == State::InTree || state_ == State::InScalar;
+        return !(in_value && role_ == Role::Arguments);
+    }
 
   private:
     enum class State : uint8_t { Open, Key, InKey, Colon, Value, InText, InTree, InScalar, After };

@@ -370,16 +370,7 @@ void OutputParser::finish(End end, std::vector<OutputPiece>& out) {
     out_ = &out;
     run(true);
     end_call_try();
-    const bool is_whole = end == End::Whole;
-    if (is_whole && state_ == State::Value) {
-        end_value();
-    }
-    if (is_whole && state_ == State::Arguments && argument_ == Argument::None) {
-        put_arguments("{}");
-    }
-    if (is_whole && (state_ == State::Parameters || state_ == State::Key)) {
-        end_tagged_call();
-    }
+    end_last_call(end);
     if (state_ == State::Content && !drops_space_) {
         flush_space(OutputPiece::Kind::Text);
     }

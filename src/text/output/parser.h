@@ -36,7 +36,8 @@ struct OutputPiece {
 // when no continuation could change what it means, and waits until then. Arguments that the model
 // writes as JSON pass byte for byte; formats that write values as bare text (see CallFormat) are
 // turned into JSON by the tools' schemas. What looks like a call and turns out to be none is text:
-// nothing that a model says is lost, but for markers, and white space around them.
+// nothing that a model says is lost, but for markers, and white space around them. A call of a
+// function that is not among the request's tools is text too, for nobody can answer it.
 //
 // Linear time. Bounded: beyond what is given out it keeps at most kTentativeBytesMax of an
 // undecided call, kTypedBytesMax of one value that is no string, and a few hundred bytes.
@@ -64,6 +65,8 @@ class OutputParser {
 
     bool is_reasoning() const { return state_ == State::Reasoning || body_is_reasoning_; }
     uint32_t calls() const { return calls_; }
+    // Whether the arguments of every call came to their end. True only after `finish`.
+    bool calls_are_whole() const { return state_ == State::Ended && !has_cut_call_; }
     // The byte of the output up to which it is known what everything is.
     uint64_t decided() const;
 
@@ -137,6 +140,7 @@ class OutputParser {
     bool value_byte(char c);
 
     bool reads_json() const;
+    bool is_offered(std::string_view name) const;
     void try_call();
     void end_field(size_t index);
     void begin_arguments();
@@ -147,10 +151,12 @@ class OutputParser {
     void end_tagged_call();
     void begin_value(size_t key_end);
     void end_value();
+    void end_last_call(End end);
 
     bool harmony_marker(What what, size_t bytes);
     bool harmony_byte(char c);
-    void begin_message(std::string_view header);
+    enum class Addressee : uint8_t { Reader, Tool, Nobody };
+    Addressee begin_message(std::string_view header);
 
     void put_text(char c, uint64_t source);
     void put_reasoning(char c);
@@ -189,6 +195,7 @@ class OutputParser {
     bool in_content_ = false;
 
     uint32_t calls_ = 0;
+    bool has_cut_call_ = false;
     bool section_has_call_ = false;
     bool is_bare_ = false;
     bool section_is_json_ = false;

@@ -38,6 +38,11 @@ bool OutputParser::reads_json() const {
     return calls_format_.kind == CallFormat::Kind::Json || section_is_json_;
 }
 
+// Without tools anything is: whoever reads a log has none.
+bool OutputParser::is_offered(std::string_view name) const {
+    return types_->empty() || types_->has(name);
+}
+
 // What comes may be a call: until that is certain it could also be text.
 void OutputParser::try_call() {
     if (!call_try_) {
@@ -148,8 +153,8 @@ bool OutputParser::section_byte(char c) {
 bool OutputParser::json_byte(char c) {
     std::string arguments;
     const JsonCall::Step step = json_->feed(c, arguments);
-    const bool is_foreign = step.begins && is_bare_ && !types_->has(json_->name());
-    if (step.fails || is_foreign) {
+    if (step.fails || (step.begins && !is_offered(json_->name()))) {
+        has_cut_call_ = has_cut_call_ || !(call_try_ || json_->has_whole_arguments());
         if (call_try_) {
             give_up_call();
         }
@@ -260,8 +265,7 @@ void OutputParser::end_field(size_t index) {
         drop_space();
         return;
     }
-    const bool must_be_known = (is_bare_ || !calls_format_.text_name.empty()) && !types_->empty();
-    if (!is_name(name) || (must_be_known && !types_->has(name))) {
+    if (!is_name(name) || !is_offered(name)) {
         give_up_call();
         return;
     }
@@ -351,6 +355,7 @@ bool OutputParser::literal_byte(char c) {
     if (status != LiteralToJson::Status::More) {
         state_ = State::Section;
     }
+    has_cut_call_ = has_cut_call_ || status == LiteralToJson::Status::Fail;
     return status != LiteralToJson::Status::Fail;
 }
 
@@ -371,6 +376,7 @@ void OutputParser::end_tagged_call() {
 bool OutputParser::key_byte(char c) {
     word_.push_back(c);
     if (word_.size() > kWordBytesMax) {
+        has_cut_call_ = true;
         end_tagged_call();
         leave_section();
     }
@@ -422,6 +428,40 @@ void OutputParser::end_value() {
     put_arguments(value_is_text_ ? "\"" : coerce(value_, value_type_));
     value_ = {};
     state_ = State::Parameters;
+}
+
+// The answer is over, perhaps inside a call. Where only the format's own end is missing the call is
+// there; what the model itself has not ended stays as it is: closing it would make half a file look
+// like a whole one.
+void OutputParser::end_last_call(End end) {
+    switch (state_) {
+        case State::Json:
+            has_cut_call_ = has_cut_call_ || !json_->has_whole_arguments();
+            return;
+        case State::Arguments:
+            if (argument_ == Argument::None && end == End::Whole) {
+                put_arguments("{}");
+            }
+            has_cut_call_ = has_cut_call_ || argument_ == Argument::Tree ||
+                            argument_ == Argument::Text || end == End::Cut;
+            return;
+        case State::Parameters:
+            if (end == End::Whole) {
+                end_tagged_call();
+            }
+            has_cut_call_ = has_cut_call_ || end == End::Cut;
+            return;
+        case State::Value:
+            put_arguments(value_);  // of a type that waits for its end
+            has_cut_call_ = true;
+            return;
+        case State::Key:
+        case State::Literal:
+            has_cut_call_ = true;
+            return;
+        default:
+            return;
+    }
 }
 
 }  // namespace weir::text

@@ -46,10 +46,14 @@ void OutputParser::make_harmony_markers() {
 
 bool OutputParser::harmony_marker(What what, size_t bytes) {
     if (what == What::MessageBegin) {
+        const uint64_t begin = source_ + head_ - word_.size();
+        const std::string written = std::exchange(word_, {}) + pending_.substr(head_, bytes);
         head_ += bytes;
-        const std::string header = std::exchange(prompt_header_, {}) + word_;
-        word_.clear();
-        begin_message(header);
+        if (begin_message(std::exchange(prompt_header_, {}) + written) == Addressee::Nobody) {
+            for (size_t i = 0; i < written.size(); ++i) {
+                body_is_reasoning_ ? put_reasoning(written[i]) : put_text(written[i], begin + i);
+            }
+        }
         return true;
     }
     word_.clear();
@@ -71,7 +75,8 @@ bool OutputParser::harmony_marker(What what, size_t bytes) {
     return true;
 }
 
-void OutputParser::begin_message(std::string_view header) {
+// Nobody: the message is for a tool that there is not, and so is shown with its header.
+OutputParser::Addressee OutputParser::begin_message(std::string_view header) {
     drop_space();
     body_is_reasoning_ = false;
     state_ = State::Body;
@@ -81,13 +86,14 @@ void OutputParser::begin_message(std::string_view header) {
     }
     const bool calls =
         !recipient.empty() && recipient != "assistant" && recipient != "user" && recipient != "all";
-    if (calls && finds_calls_) {
+    if (calls && finds_calls_ && is_offered(recipient)) {
         begin_call(std::string(recipient), "");
         argument_ = Argument::None;
         state_ = State::Arguments;
-        return;
+        return Addressee::Tool;
     }
     body_is_reasoning_ = word_after(header, "<|channel|>").starts_with("analysis");
+    return calls ? Addressee::Nobody : Addressee::Reader;
 }
 
 bool OutputParser::harmony_byte(char c) {

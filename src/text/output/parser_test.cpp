@@ -241,14 +241,16 @@ TEST(OutputParser, ArgumentsPassAsTheyAreWritten) {
     const std::string odd =
         "{ \"a\" :1e400,\"b\":[ 12345678901234567890123 ],\"a\":\"\\u00e9\\/\" }";
     EXPECT_THAT(
-        reader.read_cut("<tool_call>{\"name\":\"f\",\"arguments\":" + odd + "}</tool_call>"),
-        ElementsAre("f " + odd));
+        reader.read_cut("<tool_call>{\"name\":\"ping\",\"arguments\":" + odd + "}</tool_call>"),
+        ElementsAre("ping " + odd));
     // Inside a string they are what the string says.
-    EXPECT_THAT(reader.read_cut(R"(<tool_call>{"name":"f","arguments":"{\"a\": \"\u00e9\\n\"}"})"),
-                ElementsAre(R"(f {"a": "é\n"})"));
+    EXPECT_THAT(
+        reader.read_cut(R"(<tool_call>{"name":"ping","arguments":"{\"a\": \"\u00e9\\n\"}"})"),
+        ElementsAre(R"(ping {"a": "é\n"})"));
     // Before the name they wait for it.
-    EXPECT_THAT(reader.read_cut(R"(<tool_call>{"arguments": {"a": [1]}, "name": "f"}</tool_call>)"),
-                ElementsAre(R"(f {"a": [1]})"));
+    EXPECT_THAT(
+        reader.read_cut(R"(<tool_call>{"arguments": {"a": [1]}, "name": "ping"}</tool_call>)"),
+        ElementsAre(R"(ping {"a": [1]})"));
 }
 
 TEST(OutputParser, AnObjectWithoutANameOrAValueIsNoCall) {
@@ -353,13 +355,84 @@ TEST(OutputParser, ATextMaySpeakOfMarkers) {
 TEST(OutputParser, WhatWasCutOffIsNotMadeWhole) {
     const Reader tagged = reader_of("<tool_call><function=");
     constexpr std::string_view kHalf = "<tool_call><function=write><parameter=path>half";
-    EXPECT_THAT(tagged.read(kHalf, End::Cut), ElementsAre(R"(write {"path": "half)"));
-    EXPECT_THAT(tagged.read(kHalf, End::Whole), ElementsAre(R"(write {"path": "half"})"));
-    EXPECT_THAT(reader_of("<tool_call>").read(R"(<tool_call>{"name": "f", "arguments": {"a)"),
-                ElementsAre(R"(f {"a)"));
+    for (const End end : {End::Cut, End::Whole}) {
+        EXPECT_THAT(tagged.read(kHalf, end), ElementsAre(R"(write {"path": "half)"));
+        EXPECT_THAT(tagged.read("<tool_call><function=write><parameter=lines>\n12", end),
+                    ElementsAre(R"(write {"lines": 12)"));
+        EXPECT_THAT(
+            reader_of("<tool_call>").read(R"(<tool_call>{"name": "ping", "arguments": {"a)", end),
+            ElementsAre(R"(ping {"a)"));
+    }
     // A value is over where nothing but the format's end was left out.
     EXPECT_THAT(tagged.read(std::string(kHalf) + "\n</parameter>"),
                 ElementsAre(R"(write {"path": "half"})"));
+}
+
+TEST(OutputParser, SaysWhetherEveryCallCameToItsEnd) {
+    struct Case {
+        std::string_view source;
+        std::string_view output;
+        bool whole;
+    };
+    for (const Case& one : {
+             Case{"<tool_call>", R"(<tool_call>{"name": "ping", "arguments": {"a": 1)", false},
+             Case{"<tool_call>", R"(<tool_call>{"name": "ping", "arguments": "{\"a)", false},
+             Case{"<tool_call>", R"(<tool_call>{"name": "ping", "arguments": 1)", false},
+             Case{"<tool_call>", R"(<tool_call>{"name": "ping", "arguments": {"a": 1})", true},
+             Case{"<tool_call>", R"(<tool_call>{"name": "ping", "arguments": {}})", true},
+             Case{"<tool_call>", R"(<tool_call>{"name": "ping", "arguments": {}} and)", true},
+             Case{"<tool_call><function=", "<tool_call><function=write><parameter=path>a", false},
+             Case{"<tool_call><function=", "<tool_call><function=write><parameter=pa", false},
+             Case{"<tool_call><function=", "<tool_call><function=write>", true},
+             Case{"<tool_call><arg_key>",
+                  "<tool_call>write<arg_key>path</arg_key><arg_value>a</arg_value>", true},
+             Case{"[TOOL_CALLS][ARGS]", "[TOOL_CALLS]ping[ARGS]{}[TOOL_CALLS]ping[ARGS]{", false},
+             Case{"[TOOL_CALLS][ARGS]", "[TOOL_CALLS]ping[ARGS]", true},
+             Case{"<|tool_list_start|>", "<|tool_call_start|>[write(path=\"a", false},
+             Case{"<|tool_list_start|>", "<|tool_call_start|>[write(path=\"a\")", true},
+             // A call that breaks off in the middle of an answer.
+             Case{"<|tool_list_start|>", "<|tool_call_start|>[write(path=\"a\"]] Ok.", false},
+             Case{"<|start|><|channel|><|message|>", "to=functions.ping<|message|>{\"a", false},
+             Case{"<|start|><|channel|><|message|>", "to=functions.ping<|message|>{}", true},
+             Case{"<tool_call>", "No call.", true},
+         }) {
+        OutputParser parser(std::make_shared<const OutputFormat>(reader_of(one.source).format),
+                            std::make_shared<const ToolTypes>(tools()), {});
+        std::vector<OutputPiece> pieces;
+        parser.push(one.output, pieces);
+        parser.finish(End::Whole, pieces);
+        EXPECT_EQ(parser.calls_are_whole(), one.whole) << one.output;
+    }
+}
+
+TEST(OutputParser, ACallOfAFunctionThatWasNotOfferedIsText) {
+    for (const auto& [source, output] : std::vector<std::pair<std::string_view, std::string>>{
+             {"<tool_call>",
+              "<tool_call>\n{\"name\": \"rm\", \"arguments\": {\"a\": [1]}}\n</tool_call>"},
+             {"<tool_call>",
+              "<tool_call>{\"arguments\": {\"a\": 1}, \"name\": \"rm\"}</tool_call>"},
+             {"<tool_call><function=",
+              "<tool_call>\n<function=rm>\n<parameter=a>\n1\n</parameter>\n</function>\n</"
+              "tool_call>"},
+             {"<tool_call><arg_key>",
+              "<tool_call>rm<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>"},
+             {"[TOOL_CALLS][ARGS]", "[TOOL_CALLS]rm[ARGS]{\"a\": 1}"},
+             {"<|tool_list_start|>", "<|tool_call_start|>[rm(a=1)]<|tool_call_end|>"},
+             {"<|tool_call>call:<channel|>", "<|tool_call>call:rm{a:1}<tool_call|>"},
+             {"<|start|><|channel|><|message|>",
+              "<|channel|>commentary to=functions.rm <|constrain|>json<|message|>{\"a\": 1}"},
+         }) {
+        EXPECT_THAT(reader_of(source).read_cut(output), ElementsAre("text " + output));
+    }
+    // The calls beside it are calls, and what stands before is what it was.
+    EXPECT_THAT(reader_of("<tool_call>")
+                    .read_cut("Ok.\n<tool_call>{\"name\": \"rm\"}</tool_call>\n"
+                              "<tool_call>{\"name\": \"ping\"}</tool_call>"),
+                ElementsAre("text Ok.\n<tool_call>{\"name\": \"rm\"}</tool_call>", "ping {}"));
+    // A tool of gpt-oss's own that is used while it thinks is a thought.
+    EXPECT_THAT(reader_of("<|start|><|channel|><|message|>")
+                    .read_cut("<|channel|>analysis to=python code<|message|>1+1<|call|>"),
+                ElementsAre("thought <|channel|>analysis to=python code<|message|>1+1"));
 }
 
 TEST(OutputParser, ACallWithoutArgumentsHasNone) {
@@ -430,11 +503,11 @@ TEST(OutputParser, HostileOutputComesBackWhole) {
 TEST(OutputParser, DeepArgumentsTakeNoStack) {
     const std::string deep = std::string(500'000, '[') + std::string(500'000, ']');
     EXPECT_THAT(
-        reader_of("<tool_call>").read("<tool_call>{\"name\":\"f\",\"arguments\":" + deep + "}"),
-        ElementsAre("f " + deep));
+        reader_of("<tool_call>").read("<tool_call>{\"name\":\"ping\",\"arguments\":" + deep + "}"),
+        ElementsAre("ping " + deep));
     // Python's and Gemma's are rewritten, and stop at their limit.
-    const auto lines = reader_of("<|tool_list_start|>").read("<|tool_call_start|>[f(a=" + deep);
-    EXPECT_EQ(lines[0], "f {\"a\": " + std::string(LiteralToJson::kDepthMax - 1, '['));
+    const auto lines = reader_of("<|tool_list_start|>").read("<|tool_call_start|>[ping(a=" + deep);
+    EXPECT_EQ(lines[0], "ping {\"a\": " + std::string(LiteralToJson::kDepthMax - 1, '['));
 }
 
 }  // namespace
