@@ -23,6 +23,16 @@ Result<void> check_factor(std::string_view name, double value) {
     return {};
 }
 
+// How many times longer a context gets. Less than once is a factor that was written upside down.
+Result<void> check_stretch(double factor) {
+    constexpr double kStretchMax = 1 << 20;
+    if (!(factor >= 1 && factor <= kStretchMax)) {
+        return data_corrupt("the rope scaling factor is {}; 1 to {} are allowed", factor,
+                            kStretchMax);
+    }
+    return {};
+}
+
 Result<void> check_divisors(std::span<const float> divisors, uint32_t rotary_dim) {
     if (!divisors.empty() && divisors.size() != rotary_dim / 2) {
         return data_corrupt("{} longrope factors for {} rotated dimensions", divisors.size(),
@@ -36,10 +46,10 @@ Result<void> check_divisors(std::span<const float> divisors, uint32_t rotary_dim
 
 Result<void> check_scaling(const RopeScaling& scaling, uint32_t rotary_dim) {
     if (const auto* linear = std::get_if<LinearScaling>(&scaling)) {
-        return check_factor("the rope scaling factor", linear->factor);
+        return check_stretch(linear->factor);
     }
     if (const auto* llama3 = std::get_if<Llama3Scaling>(&scaling)) {
-        WEIR_TRY(check_factor("the rope scaling factor", llama3->factor));
+        WEIR_TRY(check_stretch(llama3->factor));
         WEIR_TRY(check_factor("low_freq_factor", llama3->low_freq_factor));
         WEIR_TRY(check_factor("high_freq_factor", llama3->high_freq_factor));
         if (llama3->high_freq_factor < llama3->low_freq_factor) {
@@ -48,9 +58,13 @@ Result<void> check_scaling(const RopeScaling& scaling, uint32_t rotary_dim) {
         return check_size("the original context length", llama3->original_context, kContextMax);
     }
     if (const auto* yarn = std::get_if<YarnScaling>(&scaling)) {
-        WEIR_TRY(check_factor("the rope scaling factor", yarn->factor));
+        WEIR_TRY(check_stretch(yarn->factor));
         WEIR_TRY(check_factor("beta_fast", yarn->beta_fast));
         WEIR_TRY(check_factor("beta_slow", yarn->beta_slow));
+        if (yarn->beta_fast < yarn->beta_slow) {
+            return data_corrupt("beta_fast is {}, below the beta_slow of {}", yarn->beta_fast,
+                                yarn->beta_slow);
+        }
         WEIR_TRY(check_factor("the rope attention factor", yarn->attention_factor));
         return check_size("the original context length", yarn->original_context, kContextMax);
     }
@@ -61,7 +75,7 @@ Result<void> check_scaling(const RopeScaling& scaling, uint32_t rotary_dim) {
         return check_size("the original context length", longrope->original_context, kContextMax);
     }
     if (const auto* proportional = std::get_if<ProportionalScaling>(&scaling)) {
-        WEIR_TRY(check_factor("the rope scaling factor", proportional->factor));
+        WEIR_TRY(check_stretch(proportional->factor));
         if (!(proportional->part > 0 && proportional->part <= 1)) {
             return data_corrupt("{} of a head's pairs are rotated", proportional->part);
         }
@@ -156,7 +170,7 @@ Result<void> check_multipliers(const TransformerConfig& config) {
     const double factors[] = {config.embedding_scale, double{config.residual_scale},
                               double{config.logit_scale}};
     for (const double factor : factors) {
-        if (!std::isfinite(factor) || std::fabs(factor) > 1e9) {
+        if (!(factor > 0 && factor <= 1e9)) {
             return data_corrupt("{} is no usable multiplier", factor);
         }
     }
@@ -187,8 +201,9 @@ Result<void> TransformerConfig::validate() const {
     WEIR_TRY(check_size("the head size", head_dim, kHeadDimMax));
     WEIR_TRY(check_size("the number of KV heads", kv_heads, kHeadsMax));
     WEIR_TRY(check_size("the feed-forward size", feed_forward, kFeedForwardMax));
-    if (!std::isfinite(norm_epsilon) || norm_epsilon < 0 || norm_epsilon > 1) {
-        return data_corrupt("the norm's epsilon is {}", norm_epsilon);
+    if (!(norm_epsilon > 0 && norm_epsilon <= 1)) {
+        return data_corrupt("the norm's epsilon is {}, which is not above 0 and up to 1",
+                            norm_epsilon);
     }
     WEIR_TRY(check_multipliers(*this));
     if (per_layer_width > kHiddenMax) {

@@ -74,8 +74,8 @@ Result<std::optional<uint32_t>> JsonConfig::window(std::optional<uint32_t> other
     return said.value_or(0) == 0 ? std::nullopt : said;
 }
 
-// Which layers `layer_types` calls sliding; nothing: there is no such list.
-Result<std::optional<std::vector<bool>>> JsonConfig::sliding_layers(uint32_t layers) {
+Result<std::optional<std::vector<bool>>> JsonConfig::layers_of_type(std::string_view wanted,
+                                                                    uint32_t layers) {
     WEIR_TRY_ASSIGN(const json::Array* types, fields_.array("layer_types"));
     if (types == nullptr) {
         return std::nullopt;
@@ -84,21 +84,21 @@ Result<std::optional<std::vector<bool>>> JsonConfig::sliding_layers(uint32_t lay
         return data_corrupt("{} has {} entries for {} layers", fields_.path_of("layer_types"),
                             types->size(), layers);
     }
-    std::vector<bool> sliding;
+    std::vector<bool> found;
     for (const json::Value& value : *types) {
         const std::string* type = value.if_string();
-        if (type == nullptr || (*type != "full_attention" && *type != "sliding_attention")) {
-            return unsupported("{}[{}]: only full_attention and sliding_attention are supported",
-                               fields_.path_of("layer_types"), sliding.size());
+        if (type == nullptr || (*type != kFullType && *type != wanted)) {
+            return unsupported("{}[{}]: only {} and {} are supported for this family",
+                               fields_.path_of("layer_types"), found.size(), kFullType, wanted);
         }
-        sliding.push_back(*type == "sliding_attention");
+        found.push_back(*type == wanted);
     }
-    return sliding;
+    return found;
 }
 
 Result<void> JsonConfig::read_windows(std::optional<uint32_t> window, uint32_t first_layer,
                                       TransformerConfig& out) {
-    WEIR_TRY_ASSIGN(const auto types, sliding_layers(out.layers));
+    WEIR_TRY_ASSIGN(const auto types, layers_of_type(kSlidingType, out.layers));
     for (uint32_t i = 0; i < out.layers; ++i) {
         const bool sliding = types ? (*types)[i] : window.has_value() && i >= first_layer;
         if (sliding && !window) {
@@ -158,6 +158,11 @@ Result<void> JsonConfig::read_ropes(double theta, TransformerConfig& out) {
             WEIR_TRY(read_ropes_by_type(*object, fields_.path_of(name), context));
         } else {
             json::Fields fields(*object, fields_.path_of(name));
+            // The new form has the base there too, and needs no type for it.
+            const bool is_scaling = name == std::string_view("rope_scaling");
+            if (is_scaling && fields.get("rope_type") == nullptr && fields.get("type") == nullptr) {
+                return data_corrupt("{} is missing", fields.path_of("rope_type"));
+            }
             WEIR_TRY_ASSIGN(rope_, read_rope_json(std::move(fields), context));
         }
         break;

@@ -35,6 +35,11 @@ class JsonConfig {
     // `sliding_window`: nothing where it is null or 0, `otherwise` where it is absent.
     Result<std::optional<uint32_t>> window(std::optional<uint32_t> otherwise);
 
+    // Which layers `layer_types` calls `wanted`; the others must be full_attention. Nothing: there
+    // is no such list.
+    Result<std::optional<std::vector<bool>>> layers_of_type(std::string_view wanted,
+                                                            uint32_t layers);
+
     // Sets the layers' visibility: `window` for those that `layer_types` calls sliding; without
     // that list for all layers from `first_layer` on. Without a window all layers see everything.
     Result<void> read_windows(std::optional<uint32_t> window, uint32_t first_layer,
@@ -69,7 +74,6 @@ class JsonConfig {
     // A rope that was read, or that no layer has (null).
     using MaybeRope = std::optional<RopeJson>;
 
-    Result<std::optional<std::vector<bool>>> sliding_layers(uint32_t layers);
     Result<void> read_ropes_by_type(const json::Object& object, const std::string& path,
                                     const RopeJsonContext& context);
 

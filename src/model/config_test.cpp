@@ -244,7 +244,7 @@ TEST(ConfigGguf, YarnReachesTheOriginalContextTimesTheFactor) {
     EXPECT_EQ(context(4, std::nullopt, "yarn"), 2048u);
     EXPECT_EQ(context(4, 128, "yarn"), 512u);  // context_length already says it
     EXPECT_EQ(context(2, 128, "yarn"), 512u);
-    EXPECT_EQ(context(1e9f, 512, "yarn"), kContextMax);
+    EXPECT_EQ(context(0x1p20f, 512, "yarn"), kContextMax);
     EXPECT_EQ(context(4, 512, "linear"), 512u);
 }
 
@@ -374,6 +374,24 @@ TEST(ConfigJson, RopeThatIsNotBuiltIsRefusedByName) {
                                        R"(", "factor": 2})");
         EXPECT_THAT(said, HasSubstr(type));
     }
+    for (const std::string_view type : {"linear", "yarn", "llama3"}) {
+        for (const std::string_view factor : {"0.25", "1e-300", "0", "1e8"}) {
+            const std::string scaling = R"("rope_scaling": {"low_freq_factor": 1,
+                "high_freq_factor": 4, "type": ")" +
+                                        std::string(type) + R"(", "factor": )" +
+                                        std::string(factor) + "}";
+            const auto config = from_json(llama_json(scaling));
+            EXPECT_FALSE(config.has_value()) << scaling;
+        }
+    }
+    EXPECT_THAT(json_refusal(R"("rope_scaling": {"type": "yarn", "factor": 2, "beta_fast": 1,
+                                                 "beta_slow": 32})"),
+                HasSubstr("beta_fast"));
+    EXPECT_THAT(json_refusal(R"("rope_scaling": {})"), HasSubstr("rope_scaling.rope_type"));
+    EXPECT_THAT(json_refusal(R"("rope_scaling": {"factor": 8})"), HasSubstr("rope_type"));
+    EXPECT_THAT(json_refusal(R"("rope_parameters": {"rope_theta": 1e4, "factor": 8})"),
+                HasSubstr("rope_parameters.factor"));
+    EXPECT_TRUE(from_json(llama_json(R"("rope_parameters": {"rope_theta": 1e4, "factor": 1})")));
     EXPECT_THAT(json_refusal(R"("rope_scaling": {"type": "linear", "factor": 2, "odd": 1})"),
                 HasSubstr("rope_scaling.odd"));
     EXPECT_THAT(json_refusal(R"("rope_parameters": {"full_attention": {"rope_theta": 1}})"),
@@ -489,6 +507,22 @@ TEST(ConfigJson, AWrappedDecoderIsReadFromItsTextConfig) {
     EXPECT_THAT(json_refusal(R"("text_config": {"model_type": "llama"})"),
                 HasSubstr("config.json.text_config"));
     EXPECT_THAT(json_refusal("", "llava"), HasSubstr("\"llava\""));
+}
+
+TEST(ConfigJson, NumbersThatNoModelHasAreDoubted) {
+    for (const std::string_view epsilon : {"0", "1e-60", "-1e-5", "1.5"}) {
+        EXPECT_THAT(json_refusal("\"rms_norm_eps\": " + std::string(epsilon)), HasSubstr("eps"));
+    }
+    for (const std::string_view name : {"embedding_multiplier", "residual_multiplier"}) {
+        EXPECT_THAT(json_refusal("\"" + std::string(name) + "\": 0", "granite"),
+                    HasSubstr("multiplier"));
+    }
+    constexpr std::string_view kLatent = R"("q_lora_rank": null, "kv_lora_rank": 32,
+        "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 16, "n_routed_experts": 4,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 16, "qk_head_dim": )";
+    EXPECT_THAT(json_refusal(std::string(kLatent) + "32", "deepseek_v2"),
+                HasSubstr("qk_head_dim is 32"));
+    EXPECT_TRUE(from_json(llama_json(std::string(kLatent) + "24", "deepseek_v2")));
 }
 
 TEST(ConfigJson, WrongTypesNameTheKeyAndAreTheFilesFault) {

@@ -47,8 +47,7 @@ class Reader {
 
     Result<void> read_scaling(const std::string& type) {
         if (type == "default") {
-            fields_.ignore({"factor"});
-            return {};
+            return check_unscaled();
         }
         if (type == "linear") {
             return set(read_linear());
@@ -68,6 +67,17 @@ class Reader {
         }
         return unsupported("{}: rope type \"{}\" is not supported", fields_.path_of("rope_type"),
                            type);
+    }
+
+    // A factor that says nothing may stand beside no type.
+    Result<void> check_unscaled() {
+        double factor = 1;
+        WEIR_TRY(fields_.read("factor", in_range(0.0, kFactorMax), factor));
+        if (factor != 1) {
+            return data_corrupt("{} is {}, but {} says that nothing is scaled",
+                                fields_.path_of("factor"), factor, fields_.path_of("rope_type"));
+        }
+        return {};
     }
 
     template <typename Scaling>

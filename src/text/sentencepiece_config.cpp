@@ -85,12 +85,13 @@ Result<void> add_tokens(const json::Object& decoder, VocabSpec& spec) {
     return {};
 }
 
-// A token by its name: "…" or {"content": "…"}. One that is not there changes nothing.
-Result<void> read_named(Fields& config, std::string_view name, const VocabSpec& spec,
+// A token by its name: "…" or {"content": "…"}. False: there is none of that name, and nothing is
+// changed.
+Result<bool> read_named(Fields& config, std::string_view name, const VocabSpec& spec,
                         std::optional<uint32_t>& id) {
     const json::Value* value = config.get(name);
     if (value == nullptr) {
-        return {};
+        return true;
     }
     std::string_view text;
     if (const std::string* plain = value->if_string()) {
@@ -103,7 +104,7 @@ Result<void> read_named(Fields& config, std::string_view name, const VocabSpec& 
     if (found != spec.tokens.end()) {
         id = static_cast<uint32_t>(found - spec.tokens.begin());
     }
-    return {};
+    return found != spec.tokens.end();
 }
 
 }  // namespace
@@ -115,7 +116,10 @@ Result<void> apply_tokenizer_config(const json::Object& object, VocabSpec& spec)
         WEIR_TRY(add_tokens(*added, spec));
     }
     WEIR_TRY(read_named(config, "bos_token", spec, spec.bos_token_id));
-    WEIR_TRY(read_named(config, "eos_token", spec, spec.eos_token_id));
+    WEIR_TRY_ASSIGN(const bool has_end, read_named(config, "eos_token", spec, spec.eos_token_id));
+    if (!has_end) {  // then no answer would end with it
+        return data_corrupt("eos_token: the vocabulary has no such token");
+    }
     WEIR_TRY(read_named(config, "unk_token", spec, spec.unknown_token_id));
     WEIR_TRY(read_named(config, "pad_token", spec, spec.padding_token_id));
     WEIR_TRY(config.read("add_bos_token", spec.add_bos_token));

@@ -125,6 +125,7 @@ TEST(SentencePiece, TokenizerConfigIsRefusedWhereItCannotBeFollowed) {
                 HasSubstr("no id"));
     EXPECT_THAT(refusal(R"({"added_tokens_decoder": {"1": {"content": ""}}})"),
                 HasSubstr("content"));
+    EXPECT_THAT(refusal(R"({"eos_token": "<|im_end|>"})"), HasSubstr("eos_token"));
     EXPECT_THAT(refusal("["), HasSubstr("tokenizer_config.json"));
     EXPECT_THAT(refusal("[]"), HasSubstr("tokenizer_config.json"));
 }

@@ -193,6 +193,9 @@ Result<void> read_config(std::string_view text, bool has_template, Tokenizer::Pa
     WEIR_TRY_ASSIGN(Fields config, Fields::of(value, "tokenizer_config"));
     WEIR_TRY_ASSIGN(parts.bos, named_token(config, "bos_token", parts));
     WEIR_TRY_ASSIGN(parts.eos, named_token(config, "eos_token", parts));
+    if (config.get("eos_token") != nullptr && !parts.eos) {  // then no answer would end with it
+        return data_corrupt("eos_token: the vocabulary has no such token");
+    }
     WEIR_TRY_ASSIGN(parts.padding, named_token(config, "pad_token", parts));
     if (!parts.unknown) {
         WEIR_TRY_ASSIGN(parts.unknown, named_token(config, "unk_token", parts));

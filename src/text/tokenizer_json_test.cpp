@@ -173,6 +173,12 @@ TEST(TokenizerJson, TheConfigNamesTheSpecialTokens) {
     EXPECT_EQ(tokenizer.eos(), 1U);
     EXPECT_EQ(tokenizer.padding(), std::nullopt);
     EXPECT_THAT(tokenizer.end_of_generation(), ElementsAre(1));
+    // A beginning or a padding that is not there changes nothing; without its end no answer ends.
+    EXPECT_EQ(load(kByteLevel, R"({"bos_token": "<nobody>", "pad_token": "<nobody>"})").padding(),
+              std::nullopt);
+    const auto endless = Tokenizer::from_tokenizer_json(kByteLevel, R"({"eos_token": "<nobody>"})");
+    ASSERT_FALSE(endless);
+    EXPECT_THAT(endless.error().message, HasSubstr("eos_token"));
 }
 
 TEST(TokenizerJson, WhatIsNotKnownIsRefusedByName) {

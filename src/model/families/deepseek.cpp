@@ -153,6 +153,12 @@ Result<void> read_json_shape(JsonConfig& in, TransformerConfig& out) {
                             latent.nope_dim, latent.rope_dim);
     }
     set_shape(out);
+    WEIR_TRY_ASSIGN(const auto head_dim, in.size("qk_head_dim"));
+    if (head_dim.value_or(out.head_dim) != out.head_dim) {
+        return data_corrupt("{} is {}, but qk_nope_head_dim and qk_rope_head_dim are {} and {}",
+                            in.fields().path_of("qk_head_dim"), *head_dim, latent.nope_dim,
+                            latent.rope_dim);
+    }
     return {};
 }
 
@@ -191,7 +197,9 @@ Result<void> read_scoring(JsonConfig& in, bool v3, RouterRule& rule) {
     }
     WEIR_TRY_ASSIGN(rule.normalize, in.flag("norm_topk_prob", v3));
     if (!v3 && rule.normalize) {
-        // The published code divides and then leaves the factor out; the library's ignores it.
+        // No published model has it, and the references disagree: the code that came with the
+        // models divides and then leaves the factor out, the library's ignores the key, llama.cpp
+        // divides and multiplies.
         return unsupported("{}: not supported for this family",
                            in.fields().path_of("norm_topk_prob"));
     }

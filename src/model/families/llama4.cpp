@@ -153,22 +153,10 @@ Result<std::vector<bool>> read_rotated(JsonConfig& in, uint32_t layers) {
 // Which layers see a chunk, where the file says it apart from which are rotated.
 Result<void> read_layer_types(JsonConfig& in, std::optional<uint32_t> chunk,
                               TransformerConfig& out) {
-    WEIR_TRY_ASSIGN(const json::Array* types, in.fields().array("layer_types"));
-    if (types == nullptr) {
-        return {};
-    }
-    const std::string path = in.fields().path_of("layer_types");
-    if (types->size() != out.layers) {
-        return data_corrupt("{} has {} entries for {} layers", path, types->size(), out.layers);
-    }
-    for (uint32_t i = 0; i < out.layers; ++i) {
-        const std::string* type = (*types)[i].if_string();
-        const bool chunked = type != nullptr && *type == "chunked_attention";
-        if (!chunked && (type == nullptr || *type != "full_attention")) {
-            return unsupported("{}[{}]: only full_attention and chunked_attention are supported",
-                               path, i);
-        }
-        out.layer[i].visible = chunked && chunk ? Visibility::chunk(*chunk) : Visibility::all();
+    WEIR_TRY_ASSIGN(const auto chunked, in.layers_of_type("chunked_attention", out.layers));
+    for (uint32_t i = 0; chunked && i < out.layers; ++i) {
+        out.layer[i].visible =
+            (*chunked)[i] && chunk ? Visibility::chunk(*chunk) : Visibility::all();
     }
     return {};
 }

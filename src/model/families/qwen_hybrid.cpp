@@ -53,28 +53,15 @@ std::vector<bool> recurrent_layers(uint32_t layers, uint32_t interval) {
 }
 
 Result<std::vector<bool>> read_layer_types(JsonConfig& in, uint32_t layers) {
-    WEIR_TRY_ASSIGN(const json::Array* types, in.fields().array("layer_types"));
+    WEIR_TRY_ASSIGN(auto recurrent, in.layers_of_type("linear_attention", layers));
     WEIR_TRY_ASSIGN(const auto interval, in.size("full_attention_interval"));
-    if (types == nullptr) {
-        if (interval == 0u) {
-            return data_corrupt("{} is 0", in.fields().path_of("full_attention_interval"));
-        }
-        return recurrent_layers(layers, interval.value_or(kIntervalDefault));
+    if (recurrent) {
+        return *std::move(recurrent);
     }
-    if (types->size() != layers) {
-        return data_corrupt("{} has {} entries for {} layers", in.fields().path_of("layer_types"),
-                            types->size(), layers);
+    if (interval == 0u) {
+        return data_corrupt("{} is 0", in.fields().path_of("full_attention_interval"));
     }
-    std::vector<bool> recurrent;
-    for (const json::Value& value : *types) {
-        const std::string* type = value.if_string();
-        if (type == nullptr || (*type != "full_attention" && *type != "linear_attention")) {
-            return unsupported("{}[{}]: only full_attention and linear_attention are supported",
-                               in.fields().path_of("layer_types"), recurrent.size());
-        }
-        recurrent.push_back(*type == "linear_attention");
-    }
-    return recurrent;
+    return recurrent_layers(layers, interval.value_or(kIntervalDefault));
 }
 
 }  // namespace
