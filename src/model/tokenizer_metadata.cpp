@@ -40,6 +40,31 @@ constexpr std::array<IdField<bool>, 7> kFlags = {{
     {"normalizer.strip_accents", &TokenizerMetadata::normalizer_strip_accents},
 }};
 
+// What a kind of vocabulary means nothing without. Old converters left some of it out, and every
+// guess gives other tokens for some texts, which no answer shows: without `pre` a text is cut into
+// other words, without types the control tokens are words that anybody may write.
+struct NeededKey {
+    std::string_view model;
+    std::string_view name;
+};
+constexpr NeededKey kNeeded[] = {
+    {"gpt2", "pre"},          {"gpt2", "token_type"}, {"gpt2", "merges"},      {"gemma4", "merges"},
+    {"gemma4", "token_type"}, {"llama", "scores"},    {"llama", "token_type"}, {"t5", "scores"},
+    {"t5", "token_type"},     {"bert", "token_type"}};
+
+Result<void> check_needed(const GgufFile& file, const TokenizerMetadata& metadata) {
+    for (const auto& [model, name] : kNeeded) {
+        const bool is_empty = name == "pre" && metadata.pre.empty();
+        if (model == metadata.model && (is_empty || file.find(key_of(name)) == nullptr)) {
+            return data_corrupt(
+                "key {} is missing, and what this vocabulary means cannot be known without it: "
+                "convert the model again with a newer converter",
+                key_of(name));
+        }
+    }
+    return {};
+}
+
 Result<void> read_vocabulary(const GgufFile& file, TokenizerMetadata& out) {
     WEIR_TRY_ASSIGN(out.tokens, file.find_texts(key_of("tokens")));
     WEIR_TRY_ASSIGN(out.scores, file.find_floats(key_of("scores")));
@@ -116,6 +141,7 @@ Result<TokenizerMetadata> read_tokenizer_metadata(const GgufFile& file) {
     WEIR_TRY_ASSIGN(const auto pre, file.find_text(key_of("pre")));
     out.model = model.value_or(std::string_view());
     out.pre = pre.value_or(std::string_view());
+    WEIR_TRY(check_needed(file, out));
     WEIR_TRY(read_vocabulary(file, out));
     WEIR_TRY(read_ids(file, out));
     WEIR_TRY(read_templates(file, out));

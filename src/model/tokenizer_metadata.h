@@ -12,8 +12,8 @@
 namespace weir::model {
 
 // What a GGUF file says about its tokenizer (`tokenizer.ggml.*`; the model "none": there is none)
-// and its chat templates. Types and counts are checked (scores and types: none, or one per token);
-// what the values mean is the tokenizer's business.
+// and its chat templates. What a kind of vocabulary needs is there; types and counts are checked
+// (scores and types: none, or one per token); what the values mean is the tokenizer's business.
 //
 // Ownership: all text is views into the file.
 struct TokenizerMetadata : VocabSpec {

@@ -16,22 +16,30 @@ using ::testing::Pair;
 
 const std::vector<std::string> kTokens = {"<s>", "a", "b"};
 
-GgufWriter vocabulary() {
+// Without the keys of a BPE vocabulary that a test has its own of, or leaves out.
+GgufWriter vocabulary(std::string_view without = "") {
+    const std::vector<int32_t> types = {3, 1, 1};
+    const std::vector<std::string> merges = {"a b"};
     GgufWriter writer;
+    if (without != "token_type") {
+        writer.add_ints("tokenizer.ggml.token_type", types);
+    }
+    if (without != "merges") {
+        writer.add_texts("tokenizer.ggml.merges", merges);
+    }
+    if (without != "pre") {
+        writer.add_text("tokenizer.ggml.pre", "llama-bpe");
+    }
     writer.add_text("general.architecture", "anything");
-    writer.add_text("tokenizer.ggml.model", "gpt2").add_text("tokenizer.ggml.pre", "llama-bpe");
+    writer.add_text("tokenizer.ggml.model", "gpt2");
     writer.add_texts("tokenizer.ggml.tokens", kTokens);
     return writer;
 }
 
 TEST(TokenizerMetadata, ReadsWhatTheFileSays) {
-    const std::vector<int32_t> types = {3, 1, 1};
     const std::vector<float> scores = {0, -1, -2};
-    const std::vector<std::string> merges = {"a b"};
     GgufWriter writer = vocabulary();
-    writer.add_ints("tokenizer.ggml.token_type", types);
     writer.add_floats("tokenizer.ggml.scores", scores);
-    writer.add_texts("tokenizer.ggml.merges", merges);
     writer.add_u32("tokenizer.ggml.bos_token_id", 0);
     writer.add_u32("tokenizer.ggml.padding_token_id", 0xffffffff);
     writer.add_bool("tokenizer.ggml.add_bos_token", true);
@@ -82,12 +90,27 @@ TEST(TokenizerMetadata, MF5_ArraysOfTheWrongElementOrCount) {
     EXPECT_THAT(
         refusal(vocabulary().add_raw("tokenizer.ggml.scores", GgufValueType::Array, narrow)),
         HasSubstr("tokenizer.ggml.scores"));
-    EXPECT_THAT(
-        refusal(vocabulary().add_raw("tokenizer.ggml.token_type", GgufValueType::Array, narrow)),
-        HasSubstr("tokenizer.ggml.token_type"));
+    EXPECT_THAT(refusal(vocabulary("token_type")
+                            .add_raw("tokenizer.ggml.token_type", GgufValueType::Array, narrow)),
+                HasSubstr("tokenizer.ggml.token_type"));
     const std::vector<float> two = {0, 1};
     EXPECT_THAT(refusal(vocabulary().add_floats("tokenizer.ggml.scores", two)),
                 HasSubstr("2 scores for 3 tokens"));
+}
+
+TEST(TokenizerMetadata, WhatAVocabularyMeansNothingWithoutIsNamedWhereItIsMissing) {
+    for (const std::string_view key : {"pre", "merges", "token_type"}) {
+        EXPECT_THAT(refusal(vocabulary(key)),
+                    HasSubstr("key tokenizer.ggml." + std::string(key) + " is missing"));
+    }
+    EXPECT_THAT(refusal(vocabulary("pre").add_text("tokenizer.ggml.pre", "")),
+                HasSubstr("tokenizer.ggml.pre"));
+    for (const std::string_view model : {"llama", "t5", "bert", "gemma4"}) {
+        GgufWriter writer;
+        writer.add_text("tokenizer.ggml.model", model);
+        writer.add_texts("tokenizer.ggml.tokens", kTokens);
+        EXPECT_THAT(refusal(writer), HasSubstr("is missing")) << model;
+    }
 }
 
 TEST(TokenizerMetadata, AnIdThatIsNoneIsNamed) {
