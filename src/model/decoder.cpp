@@ -14,14 +14,9 @@ namespace weir::model {
 
 namespace {
 
-uint64_t float_bytes(uint64_t count) {
-    return ScratchArena::padded(count * sizeof(float));
-}
-
 // The rows that logits are wanted of, normed and ready for the output matrix.
 uint64_t output_bytes(const TransformerConfig& config, uint32_t rows) {
-    return float_bytes(uint64_t{rows} * config.hidden) +
-           ScratchArena::padded(kernels::Activations::scratch_bytes(rows, config.hidden));
+    return float_bytes(rows, config.hidden) + quantized_bytes(rows, config.hidden);
 }
 
 // Gemma rounds its root to the type that it computes in first.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "kernels/activations.h"
 
 namespace weir::model {
 
@@ -23,6 +24,10 @@ class ScratchArena {
 
     std::span<std::byte> take(uint64_t bytes);  // asserts that it fits
     std::span<float> take_floats(uint64_t count);
+    template <typename T>
+    std::span<T> take_array(size_t count) {
+        return {reinterpret_cast<T*>(take(count * sizeof(T)).data()), count};
+    }
 
     enum class Mark : size_t {};
     Mark mark() const { return Mark{used_}; }
@@ -35,5 +40,18 @@ class ScratchArena {
     std::vector<Line> lines_;
     size_t used_ = 0;  // lines
 };
+
+// What arrays take there.
+template <typename T>
+constexpr uint64_t array_bytes(uint64_t count) {
+    return ScratchArena::padded(count * sizeof(T));
+}
+constexpr uint64_t float_bytes(uint64_t rows, uint64_t width = 1) {
+    return array_bytes<float>(rows * width);
+}
+// Rows that are made ready for a product.
+inline uint64_t quantized_bytes(size_t rows, size_t width) {
+    return ScratchArena::padded(kernels::Activations::scratch_bytes(rows, width));
+}
 
 }  // namespace weir::model

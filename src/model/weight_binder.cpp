@@ -160,8 +160,8 @@ Result<std::span<const float>> WeightBinder::widened(std::string_view name,
                    ? std::span(reinterpret_cast<const float*>(bytes.data()), count)
                    : std::span<const float>();
     }
-    const std::span<std::byte> memory = own(count * sizeof(float));
-    if (memory.empty()) {
+    const std::span floats = own_floats(count);
+    if (floats.empty()) {
         return std::span<const float>();
     }
     // Blocks are read as they lie, so an unaligned one is copied for a moment.
@@ -171,7 +171,6 @@ Result<std::span<const float>> WeightBinder::widened(std::string_view name,
         copy.assign(tensor->bytes.begin(), tensor->bytes.end());
         source = copy.data();
     }
-    const std::span floats(reinterpret_cast<float*>(memory.data()), count);
     tensor::dequantize_row(*tensor->dtype, source, floats);
     return std::span<const float>(floats);
 }
@@ -182,8 +181,7 @@ Result<std::span<const float>> WeightBinder::head_vectors(std::string_view stem,
     if (has(whole)) {
         return table(whole, heads, length);
     }
-    const std::span<std::byte> memory = own(heads * length * sizeof(float));
-    const std::span floats(reinterpret_cast<float*>(memory.data()), memory.size() / sizeof(float));
+    const std::span floats = own_floats(heads * length);
     for (uint64_t head = 0; head < heads; ++head) {
         WEIR_TRY_ASSIGN(const auto one, vector(fmt::format("{}.{}.weight", stem, head), length));
         if (!floats.empty()) {
@@ -208,9 +206,7 @@ Result<Norm> WeightBinder::norm(std::string_view stem, uint64_t length) {
     Norm out{.kind = config_.norm, .epsilon = config_.norm_epsilon};
     WEIR_TRY_ASSIGN(out.weight, vector(fmt::format("{}.weight", stem), length));
     if (config_.norm_offset != 0) {
-        const std::span<std::byte> memory = own(length * sizeof(float));
-        const std::span floats(reinterpret_cast<float*>(memory.data()),
-                               memory.size() / sizeof(float));
+        const std::span floats = own_floats(length);
         for (size_t i = 0; i < floats.size(); ++i) {
             floats[i] = out.weight[i] + config_.norm_offset;
         }
@@ -228,6 +224,11 @@ std::span<std::byte> WeightBinder::own(uint64_t bytes) {
     counts_.copied_bytes += bytes;
     return purpose_ == Purpose::Bind ? std::span(owned_.emplace_back(static_cast<size_t>(bytes)))
                                      : std::span<std::byte>();
+}
+
+std::span<float> WeightBinder::own_floats(uint64_t count) {
+    const std::span<std::byte> memory = own(count * sizeof(float));
+    return {reinterpret_cast<float*>(memory.data()), memory.size() / sizeof(float)};
 }
 
 // The bytes where they lie, or a copy if they are not aligned as their type needs: old safetensors

@@ -82,6 +82,7 @@ class WeightBinder {
     void ignore_prefix(std::string_view prefix);
     // Memory for what is made of tensors; empty if this only counts.
     std::span<std::byte> own(uint64_t bytes);
+    std::span<float> own_floats(uint64_t count);
 
     // Unsupported, naming it, if there is a tensor that nobody took: it would have been part of the
     // result.

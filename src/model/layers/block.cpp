@@ -111,10 +111,9 @@ class BlockPass {
 }  // namespace
 
 uint64_t scratch_bytes(const Block& block, size_t rows, size_t hidden) {
-    const uint64_t stream = ScratchArena::padded(uint64_t{rows} * hidden * sizeof(float));
+    const uint64_t stream = float_bytes(rows, hidden);
     const uint64_t arrays = block.form == BlockForm::Parallel ? 3 : 2;
-    return arrays * stream +
-           ScratchArena::padded(kernels::Activations::scratch_bytes(rows, hidden)) +
+    return arrays * stream + quantized_bytes(rows, hidden) +
            std::max({block.mixer->scratch_bytes(rows), block.feed_forward->scratch_bytes(rows),
                      block.layer_input ? scratch_bytes(*block.layer_input, rows) : 0});
 }

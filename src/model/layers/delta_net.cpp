@@ -43,10 +43,9 @@ class DeltaNet final : public TokenMixer {
     }
 
     uint64_t scratch_bytes(size_t rows) const override {
-        uint64_t bytes =
-            ScratchArena::padded(kernels::Activations::scratch_bytes(rows, shape_.values()));
+        uint64_t bytes = quantized_bytes(rows, shape_.values());
         for (const uint64_t width : widths()) {
-            bytes += ScratchArena::padded(width * rows * sizeof(float));
+            bytes += float_bytes(rows, width);
         }
         return bytes;
     }
@@ -201,17 +200,12 @@ class DeltaNet final : public TokenMixer {
     const float epsilon_;
 };
 
-std::span<float> own_floats(WeightBinder& in, uint64_t count) {
-    const std::span<std::byte> memory = in.own(count * sizeof(float));
-    return {reinterpret_cast<float*>(memory.data()), memory.size() / sizeof(float)};
-}
-
 // A channel's taps stand together in the files ([channels, taps], in safetensors with a dimension
 // of one between them); here a tap's channels do.
 Result<std::span<const float>> bind_convolution(WeightBinder& in, const DeltaNetConfig& shape) {
     const uint64_t channels = shape.channels();
     WEIR_TRY_ASSIGN(const auto from, in.convolution("ssm_conv1d.weight", channels, shape.taps));
-    const std::span<float> to = own_floats(in, channels * shape.taps);
+    const std::span<float> to = in.own_floats(channels * shape.taps);
     for (size_t i = 0; i < to.size(); ++i) {
         to[i] = from[i % channels * shape.taps + i / channels];
     }
@@ -223,7 +217,7 @@ Result<std::span<const float>> bind_rate(WeightBinder& in, const DeltaNetConfig&
     if (!shape.rate_is_log) {
         return stored;
     }
-    const std::span<float> rate = own_floats(in, shape.value_heads);
+    const std::span<float> rate = in.own_floats(shape.value_heads);
     for (size_t j = 0; j < rate.size(); ++j) {
         rate[j] = static_cast<float>(-std::exp(static_cast<double>(stored[j])));
     }

@@ -163,9 +163,7 @@ class ExpertBinder {
             return {};
         }
         WEIR_TRY_ASSIGN(const auto both, in_.table("ffn_gate_up_exps.bias", count(), 2 * width()));
-        const std::span<std::byte> memory = in_.own(both.size_bytes());
-        const std::span floats(reinterpret_cast<float*>(memory.data()),
-                               memory.size() / sizeof(float));
+        const std::span floats = in_.own_floats(both.size());
         const uint64_t half = floats.size() / 2;
         const bool by_turns = moe_.rows == ExpertRows::InOutInterleaved;
         for (uint64_t i = 0; i < floats.size(); ++i) {

@@ -25,22 +25,12 @@ struct Pair {
     float weight = 0;
 };
 
-template <typename T>
-uint64_t array_bytes(uint64_t count) {
-    return ScratchArena::padded(count * sizeof(T));
-}
-
-template <typename T>
-std::span<T> take_array(ScratchArena& scratch, size_t count) {
-    return {reinterpret_cast<T*>(scratch.take(count * sizeof(T)).data()), count};
-}
-
 // Two products an expert at most, and an expert of a tile has a row in it.
 size_t jobs_max(const ExpertBank& bank, size_t tile) {
     return 2 * std::min(bank.experts.size(), tile);
 }
 
-size_t quantized_bytes(const ExpertBank& bank, size_t tile) {
+size_t product_bytes(const ExpertBank& bank, size_t tile) {
     return kernels::Activations::scratch_bytes(tile, std::max(bank.hidden(), bank.width()));
 }
 
@@ -58,15 +48,15 @@ struct Tile {
                2 * array_bytes<float>(tile * bank.width()) +
                array_bytes<kernels::MatmulJob>(jobs_max(bank, tile)) +
                array_bytes<kernels::WeightedRow>(tile) +
-               ScratchArena::padded(quantized_bytes(bank, tile));
+               ScratchArena::padded(product_bytes(bank, tile));
     }
     Tile(ScratchArena& scratch, const ExpertBank& bank, size_t tile)
         : x(scratch.take_floats(tile * bank.hidden())),
           gate(scratch.take_floats(tile * bank.width())),
           up(scratch.take_floats(tile * bank.width())),
-          jobs(take_array<kernels::MatmulJob>(scratch, jobs_max(bank, tile))),
-          terms(take_array<kernels::WeightedRow>(scratch, tile)),
-          quantized(scratch.take(quantized_bytes(bank, tile))) {}
+          jobs(scratch.take_array<kernels::MatmulJob>(jobs_max(bank, tile))),
+          terms(scratch.take_array<kernels::WeightedRow>(tile)),
+          quantized(scratch.take(product_bytes(bank, tile))) {}
 };
 
 class Run {
@@ -200,8 +190,8 @@ uint64_t expert_scratch_bytes(const ExpertBank& bank, size_t rows, size_t chosen
 void run_experts(const Pass& pass, const ExpertBank& bank, std::span<const float> x,
                  std::span<const Choice> choices, size_t chosen, std::span<float> out) {
     WEIR_ASSERT(choices.size() == pass.rows * chosen);
-    const auto pairs = take_array<Pair>(pass.scratch, choices.size());
-    const auto places = take_array<uint32_t>(pass.scratch, bank.experts.size());
+    const auto pairs = pass.scratch.take_array<Pair>(choices.size());
+    const auto places = pass.scratch.take_array<uint32_t>(bank.experts.size());
     sort_by_expert(choices, chosen, places, pairs);
     const size_t size = tile_pairs(pass.rows, chosen);
     Run run(pass, bank, Tile(pass.scratch, bank, size), x, out);

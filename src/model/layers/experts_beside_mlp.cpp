@@ -33,20 +33,16 @@ class ExpertsBesideMlp final : public FeedForward {
 
     uint64_t scratch_bytes(size_t rows) const override {
         const size_t hidden = weights_.bank.hidden();
-        const uint64_t routing =
-            ScratchArena::padded(kernels::Activations::scratch_bytes(rows, hidden)) +
-            floats(rows, rule_.experts) + floats(rows, route_scratch(rule_));
-        return ScratchArena::padded(rows * rule_.chosen * sizeof(Choice)) +
-               2 * floats(rows, hidden) +
+        const uint64_t routing = quantized_bytes(rows, hidden) + float_bytes(rows, rule_.experts) +
+                                 float_bytes(rows, route_scratch(rule_));
+        return array_bytes<Choice>(rows * rule_.chosen) + 2 * float_bytes(rows, hidden) +
                std::max({weights_.mlp->scratch_bytes(rows), routing,
                          expert_scratch_bytes(weights_.bank, rows, rule_.chosen)});
     }
 
     void run(const Pass& pass, const LayerInput& input, std::span<float> out) const override {
         ScratchArena& scratch = pass.scratch;
-        const std::span choice_memory = scratch.take(pass.rows * rule_.chosen * sizeof(Choice));
-        const std::span choices(reinterpret_cast<Choice*>(choice_memory.data()),
-                                pass.rows * rule_.chosen);
+        const std::span choices = scratch.take_array<Choice>(pass.rows * rule_.chosen);
         const std::span normed = scratch.take_floats(out.size());
         const std::span mixed = scratch.take_floats(out.size());
         const ScratchArena::Mark mark = scratch.mark();
@@ -67,10 +63,6 @@ class ExpertsBesideMlp final : public FeedForward {
     }
 
   private:
-    static uint64_t floats(size_t rows, size_t width) {
-        return ScratchArena::padded(uint64_t{rows} * width * sizeof(float));
-    }
-
     void norm(const Pass& pass, const Norm& norm, std::span<const float> x,
               std::span<float> out) const {
         apply(pass.compute, norm, x.data(), pass.rows, weights_.bank.hidden(), out.data());
@@ -103,8 +95,7 @@ class ExpertsBesideMlp final : public FeedForward {
 // The router's norm: its scale and the root of the hidden size as one weight.
 Result<Norm> bind_router_norm(WeightBinder& in, const TransformerConfig& config) {
     WEIR_TRY_ASSIGN(const auto scale, in.vector("ffn_gate_inp.scale", config.hidden));
-    const std::span<std::byte> memory = in.own(config.hidden * sizeof(float));
-    const std::span weight(reinterpret_cast<float*>(memory.data()), memory.size() / sizeof(float));
+    const std::span weight = in.own_floats(config.hidden);
     const double root = std::sqrt(static_cast<double>(config.hidden));
     for (size_t i = 0; i < weight.size(); ++i) {
         weight[i] = static_cast<float>(scale[i] / root);

@@ -29,10 +29,6 @@ struct Weights {
     Linear output;                        // [hidden, heads * value]
 };
 
-uint64_t floats(uint64_t rows, uint64_t width) {
-    return ScratchArena::padded(rows * width * sizeof(float));
-}
-
 // Rows that are absorbed together: a head's query grows from nope to kv_rank + rope numbers, and
 // with all heads of all rows of a pass that would be most of the scratch.
 size_t tile_rows(size_t rows) {
@@ -61,11 +57,11 @@ class LatentAttention final : public TokenMixer {
 
     uint64_t scratch_bytes(size_t rows) const override {
         const uint64_t pairs = uint64_t{tile_rows(rows)} * heads_;
-        return floats(rows, heads_ * query_dim()) + floats(rows, shape_.query_rank) +
-               floats(rows, shape_.kv_rank) + floats(rows, shape_.key_dim()) +
-               floats(rows, heads_ * shape_.value_dim) + floats(pairs, shape_.nope_dim) +
-               floats(pairs, shape_.key_dim()) + 2 * floats(pairs, shape_.kv_rank) +
-               ScratchArena::padded(heads_ * sizeof(kernels::MatmulJob)) +
+        return float_bytes(rows, heads_ * query_dim()) + float_bytes(rows, shape_.query_rank) +
+               float_bytes(rows, shape_.kv_rank) + float_bytes(rows, shape_.key_dim()) +
+               float_bytes(rows, heads_ * shape_.value_dim) + float_bytes(pairs, shape_.nope_dim) +
+               float_bytes(pairs, shape_.key_dim()) + 2 * float_bytes(pairs, shape_.kv_rank) +
+               array_bytes<kernels::MatmulJob>(heads_) +
                ScratchArena::padded(quantized_bytes(rows));
     }
 
@@ -110,8 +106,7 @@ class LatentAttention final : public TokenMixer {
             absorbed = arena.take_floats(pairs * s.key_dim());
             means = arena.take_floats(pairs * s.kv_rank);
             by_head = arena.take_floats(pairs * s.kv_rank);
-            const std::span memory = arena.take(a.heads_ * sizeof(kernels::MatmulJob));
-            jobs = {reinterpret_cast<kernels::MatmulJob*>(memory.data()), a.heads_};
+            jobs = arena.take_array<kernels::MatmulJob>(a.heads_);
             quantized = arena.take(a.quantized_bytes(pass.rows));
         }
     };

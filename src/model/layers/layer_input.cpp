@@ -9,18 +9,6 @@
 
 namespace weir::model {
 
-namespace {
-
-uint64_t float_bytes(uint64_t count) {
-    return ScratchArena::padded(count * sizeof(float));
-}
-
-uint64_t quantized_bytes(size_t rows, size_t columns) {
-    return ScratchArena::padded(kernels::Activations::scratch_bytes(rows, columns));
-}
-
-}  // namespace
-
 Result<LayerInputs> bind_layer_inputs(WeightBinder& in, const TransformerConfig& config) {
     LayerInputs out{.layers = config.layers, .width = config.per_layer_width};
     WEIR_TRY_ASSIGN(out.table,

@@ -30,13 +30,13 @@ class Mixture final : public FeedForward {
           shared_(std::move(shared)) {}
 
     uint64_t scratch_bytes(size_t rows) const override {
-        uint64_t bytes = floats(rows, rule_.experts) + floats(rows, route_scratch(rule_)) +
-                         ScratchArena::padded(rows * rule_.chosen * sizeof(Choice)) +
+        uint64_t bytes = float_bytes(rows, rule_.experts) +
+                         float_bytes(rows, route_scratch(rule_)) +
+                         array_bytes<Choice>(rows * rule_.chosen) +
                          expert_scratch_bytes(bank_, rows, rule_.chosen);
         if (shared_.mlp) {
-            bytes += floats(rows, bank_.hidden()) + 2 * floats(rows, 1) +
-                     ScratchArena::padded(rows * sizeof(kernels::WeightedRow)) +
-                     shared_.mlp->scratch_bytes(rows);
+            bytes += float_bytes(rows, bank_.hidden()) + 2 * float_bytes(rows, 1) +
+                     array_bytes<kernels::WeightedRow>(rows) + shared_.mlp->scratch_bytes(rows);
         }
         return bytes;
     }
@@ -52,15 +52,10 @@ class Mixture final : public FeedForward {
     }
 
   private:
-    static uint64_t floats(size_t rows, size_t width) {
-        return ScratchArena::padded(uint64_t{rows} * width * sizeof(float));
-    }
-
     std::span<const Choice> route_rows(const Pass& pass, const LayerInput& input) const {
         const std::span logits = pass.scratch.take_floats(pass.rows * rule_.experts);
         const std::span scratch = pass.scratch.take_floats(pass.rows * route_scratch(rule_));
-        const std::span memory = pass.scratch.take(pass.rows * rule_.chosen * sizeof(Choice));
-        const std::span choices(reinterpret_cast<Choice*>(memory.data()), pass.rows * rule_.chosen);
+        const std::span choices = pass.scratch.take_array<Choice>(pass.rows * rule_.chosen);
         multiply(pass.compute, router_, input.x, logits);
         pass.compute.pool.parallel_for(pass.rows, 16, [&](size_t begin, size_t end) {
             for (size_t r = begin; r < end; ++r) {
@@ -77,8 +72,7 @@ class Mixture final : public FeedForward {
         const std::span shared = pass.scratch.take_floats(out.size());
         const std::span logits = pass.scratch.take_floats(pass.rows);
         const std::span exponentials = pass.scratch.take_floats(pass.rows);
-        const std::span memory = pass.scratch.take(pass.rows * sizeof(kernels::WeightedRow));
-        const std::span terms(reinterpret_cast<kernels::WeightedRow*>(memory.data()), pass.rows);
+        const std::span terms = pass.scratch.take_array<kernels::WeightedRow>(pass.rows);
         shared_.mlp->run(pass, input, shared);
         if (!shared_.gate) {
             kernels::add(pass.compute, out.data(), shared.data(), out.size(), out.data());

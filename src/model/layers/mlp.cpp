@@ -11,21 +11,13 @@ namespace weir::model {
 
 namespace {
 
-uint64_t floats(size_t rows, size_t width) {
-    return ScratchArena::padded(uint64_t{rows} * width * sizeof(float));
-}
-
-uint64_t quantized_bytes(size_t rows, size_t width) {
-    return ScratchArena::padded(kernels::Activations::scratch_bytes(rows, width));
-}
-
 class GatedMlp final : public FeedForward {
   public:
     GatedMlp(Activation activation, const Linear& gate, const Linear& up, const Linear& down)
         : activation_(activation), gate_(gate), up_(up), down_(down) {}
 
     uint64_t scratch_bytes(size_t rows) const override {
-        return 2 * floats(rows, width()) + quantized_bytes(rows, width());
+        return 2 * float_bytes(rows, width()) + quantized_bytes(rows, width());
     }
 
     void run(const Pass& pass, const LayerInput& input, std::span<float> out) const override {
@@ -55,7 +47,7 @@ class PlainMlp final : public FeedForward {
         : by_tanh_(activation == Activation::GeluTanh), up_(up), down_(down) {}
 
     uint64_t scratch_bytes(size_t rows) const override {
-        return floats(rows, width()) + quantized_bytes(rows, width());
+        return float_bytes(rows, width()) + quantized_bytes(rows, width());
     }
 
     void run(const Pass& pass, const LayerInput& input, std::span<float> out) const override {

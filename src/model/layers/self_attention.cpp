@@ -55,11 +55,11 @@ class SelfAttention final : public TokenMixer {
 
     uint64_t scratch_bytes(size_t rows) const override {
         const auto floats = [rows](size_t width) {
-            return ScratchArena::padded(uint64_t{rows} * width * sizeof(float));
+            return float_bytes(rows, width);
         };
         const uint64_t gates = gated_ ? floats(query_dim()) + floats(2 * query_dim()) : 0;
         return 2 * floats(query_dim()) + 2 * floats(kv_dim()) + gates +
-               ScratchArena::padded(kernels::Activations::scratch_bytes(rows, query_dim()));
+               quantized_bytes(rows, query_dim());
     }
 
     void run(const Pass& pass, const LayerMemory& memory, const LayerInput& input,
