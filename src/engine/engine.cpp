@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -11,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "engine/core.h"
 
 namespace weir::engine {
@@ -113,11 +112,10 @@ struct Engine::Impl {
     void loop() {
         for (;;) {
             {
-                std::unique_lock lock(mutex);
-                wake.wait(lock, [&] {
-                    return !inbox.empty() || cancel_all || !core.is_idle() ||
-                           (closing && core.is_idle());
-                });
+                const MutexLock lock(mutex);
+                while (inbox.empty() && !cancel_all && !closing && core.is_idle()) {
+                    wake.wait(mutex);
+                }
                 if (cancel_all || (closing && inbox.empty() && core.is_idle())) {
                     break;
                 }
@@ -125,7 +123,7 @@ struct Engine::Impl {
             turn();
         }
         end_all();
-        const std::scoped_lock lock(mutex);
+        const MutexLock lock(mutex);
         stopped = true;
         drained.notify_all();
     }
@@ -133,7 +131,7 @@ struct Engine::Impl {
     bool turn() {
         std::vector<Arrival> arrivals;
         {
-            const std::scoped_lock lock(mutex);
+            const MutexLock lock(mutex);
             arrivals.swap(inbox);
         }
         bool did_something = false;
@@ -149,7 +147,7 @@ struct Engine::Impl {
             did_something = true;
         }
         const size_t waiting_now = core.waiting();
-        const std::scoped_lock lock(mutex);
+        const MutexLock lock(mutex);
         waiting = waiting_now;
         for (const Arrival& arrival : inbox) {
             waiting += arrival.generation.choice_count();
@@ -173,7 +171,7 @@ struct Engine::Impl {
     void end_all() {
         std::vector<Arrival> arrivals;
         {
-            const std::scoped_lock lock(mutex);
+            const MutexLock lock(mutex);
             arrivals.swap(inbox);
         }
         const Error error = make_error(ErrorCode::Unavailable, "the engine is shutting down");
@@ -191,15 +189,15 @@ struct Engine::Impl {
     const Clock& clock;
     Core core;  // the engine's thread's
 
-    std::mutex mutex;
-    std::condition_variable wake;
-    std::condition_variable drained;
-    std::vector<Arrival> inbox;  // these are guarded by mutex
-    size_t waiting = 0;          // sequences that do not run, inbox included
-    bool closing = false;
-    bool cancel_all = false;
-    bool stopped = false;
-    std::thread thread;
+    Mutex mutex;
+    Condition wake;
+    Condition drained;
+    std::vector<Arrival> inbox WEIR_GUARDED_BY(mutex);
+    size_t waiting WEIR_GUARDED_BY(mutex) = 0;  // sequences that do not run, inbox included
+    bool closing WEIR_GUARDED_BY(mutex) = false;
+    bool cancel_all WEIR_GUARDED_BY(mutex) = false;
+    bool stopped WEIR_GUARDED_BY(mutex) = false;
+    std::thread thread;  // of the caller of run() and shutdown()
 };
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -275,7 +273,7 @@ Result<void> Engine::submit(Generation generation, std::shared_ptr<GenerationSin
     const size_t choices = generation.choice_count();
     Arrival arrival{std::move(generation), std::move(sink), std::move(cancel), impl_->clock.now()};
     {
-        const std::scoped_lock lock(impl_->mutex);
+        const MutexLock lock(impl_->mutex);
         if (impl_->closing) {
             return fail(ErrorCode::Unavailable, "the engine is shutting down");
         }
@@ -297,17 +295,23 @@ void Engine::run() {
 }
 
 void Engine::shutdown(std::chrono::milliseconds drain) {
-    std::unique_lock lock(impl_->mutex);
-    impl_->closing = true;
+    {
+        const MutexLock lock(impl_->mutex);
+        impl_->closing = true;
+    }
     if (!impl_->thread.joinable()) {
-        lock.unlock();
         impl_->end_all();
         return;
     }
     impl_->wake.notify_one();
-    impl_->drained.wait_for(lock, drain, [&] { return impl_->stopped; });
-    impl_->cancel_all = true;
-    lock.unlock();
+    {
+        const auto deadline = std::chrono::steady_clock::now() + drain;
+        const MutexLock lock(impl_->mutex);
+        while (!impl_->stopped && std::chrono::steady_clock::now() < deadline) {
+            impl_->drained.wait_for(impl_->mutex, deadline - std::chrono::steady_clock::now());
+        }
+        impl_->cancel_all = true;
+    }
     impl_->wake.notify_one();
     impl_->thread.join();
 }

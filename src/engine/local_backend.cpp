@@ -1,14 +1,13 @@
 #include "engine/local_backend.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/utf8.h"
 #include "engine/answer.h"
 #include "text/jinja/outcome.h"
@@ -174,7 +173,8 @@ struct LocalBackend::Impl {
                          Answer::Setup& setup) const;
     Result<void> check_bytes(size_t bytes, std::string_view field) const;
     Result<void> hand_over(const Job& job) const;
-    void loop(const std::stop_token& stop);
+    void loop();
+    std::optional<Job> next_job();
 
     Engine& engine;
     const std::shared_ptr<const text::Tokenizer> tokenizer;
@@ -186,10 +186,11 @@ struct LocalBackend::Impl {
     const SharedTokens call_tokens;  // of the output format, with its calls
     const SharedTokens text_tokens;  // without
 
-    std::mutex mutex;
-    std::condition_variable_any wake;
-    std::deque<Job> jobs;  // guarded by mutex
-    std::jthread thread;   // last: it uses the rest
+    Mutex mutex = {};
+    Condition wake = {};
+    std::deque<Job> jobs WEIR_GUARDED_BY(mutex) = {};
+    bool stopping WEIR_GUARDED_BY(mutex) = false;
+    std::thread thread = {};  // last: it uses the rest
 };
 
 Result<void> LocalBackend::Impl::check(const chat::ChatRequest& request) const {
@@ -363,27 +364,31 @@ Result<void> LocalBackend::Impl::hand_over(const Job& job) const {
     return submitted;
 }
 
-void LocalBackend::Impl::loop(const std::stop_token& stop) {
-    for (;;) {
-        Job job;
-        {
-            std::unique_lock lock(mutex);
-            const bool has_job = wake.wait(lock, stop, [&] { return !jobs.empty(); });
-            if (!has_job || stop.stop_requested()) {
-                return;  // whose prompts are not made yet is told by the destructor
-            }
-            job = std::move(jobs.front());
-            jobs.pop_front();
-        }
+// Nothing: it is over. Whose prompts are not made yet is told by the destructor.
+std::optional<LocalBackend::Impl::Job> LocalBackend::Impl::next_job() {
+    const MutexLock lock(mutex);
+    while (jobs.empty() && !stopping) {
+        wake.wait(mutex);
+    }
+    if (stopping) {
+        return std::nullopt;
+    }
+    Job job = std::move(jobs.front());
+    jobs.pop_front();
+    return job;
+}
+
+void LocalBackend::Impl::loop() {
+    while (const std::optional<Job> job = next_job()) {
         Result<void> done;
         try {
-            done = hand_over(job);
+            done = hand_over(*job);
         } catch (const std::exception& exception) {  // memory
             log(LogLevel::Error, "a prompt could not be made: {}", exception.what());
             done = fail(ErrorCode::ResourceExhausted, "out of memory");
         }
         if (!done) {
-            tell(*job.sink, std::move(done).error());
+            tell(*job->sink, std::move(done).error());
         }
     }
 }
@@ -400,13 +405,19 @@ LocalBackend::LocalBackend(Engine& engine, std::shared_ptr<const text::Tokenizer
                      .end_tokens = all_ends(*tokenizer, std::move(config.end_tokens)),
                      .call_tokens = kept_tokens(chat_template.get(), *tokenizer, true),
                      .text_tokens = kept_tokens(chat_template.get(), *tokenizer, false)}) {
-    impl_->thread = std::jthread([impl = impl_.get()](std::stop_token stop) { impl->loop(stop); });
+    impl_->thread = std::thread([impl = impl_.get()] { impl->loop(); });
 }
 
 LocalBackend::~LocalBackend() {
-    impl_->thread.request_stop();
+    std::deque<Impl::Job> left;
+    {
+        const MutexLock lock(impl_->mutex);
+        impl_->stopping = true;
+        left.swap(impl_->jobs);
+    }
+    impl_->wake.notify_one();
     impl_->thread.join();
-    for (const Impl::Job& job : impl_->jobs) {
+    for (const Impl::Job& job : left) {
         tell(*job.sink, make_error(ErrorCode::Unavailable, "the engine is shutting down"));
     }
 }
@@ -419,7 +430,7 @@ void LocalBackend::start(std::shared_ptr<const chat::ChatRequest> request,
     }
     bool is_full = false;
     {
-        const std::scoped_lock lock(impl_->mutex);
+        const MutexLock lock(impl_->mutex);
         is_full = impl_->jobs.size() >= impl_->config.preparing_max;
         if (!is_full) {
             impl_->jobs.push_back({std::move(request), sink, std::move(cancel)});
