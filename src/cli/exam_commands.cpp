@@ -154,6 +154,7 @@ Result<std::string> logits_line(const OneSequence& one, json::Fields& fields) {
     WEIR_TRY_ASSIGN(const auto ids, read_ids(fields, "ids"));
     OneSequence::Pieces pieces{.wanted = model::LogitsWanted::All, .tokens_max = ids.size()};
     WEIR_TRY(fields.read("chunk", json::in_range(1u, kTokensMax), pieces.chunk));
+    WEIR_TRY(fields.refuse_unknown());
     WEIR_TRY(one.check_ids(ids));
     WEIR_TRY_ASSIGN(const auto cache, one.cache_for(static_cast<uint32_t>(ids.size())));
     auto state = cache->begin({}, ids, 0);
@@ -174,6 +175,7 @@ Result<std::string> generate_line(const OneSequence& one, json::Fields& fields) 
     WEIR_TRY(fields.read("ignore_eos", params.ignore_eos));
     std::optional<int64_t> seed;
     WEIR_TRY(fields.read("seed", json::in_range(INT64_MIN, INT64_MAX), seed));
+    WEIR_TRY(fields.refuse_unknown());
     WEIR_TRY(one.check_ids(ids));
     const uint32_t limit = static_cast<uint32_t>(ids.size()) + tokens_max;
     if (const uint32_t context = one.model->info().context_tokens; limit > context) {
@@ -208,6 +210,7 @@ Result<std::string> embed_line(model::Encoder& encoder, json::Fields& fields) {
     bool normalizes = true;
     WEIR_TRY(fields.read("pooling", pooling));
     WEIR_TRY(fields.read("normalize", normalizes));
+    WEIR_TRY(fields.refuse_unknown());
     if (pooling != "mean" && pooling != "cls") {
         return invalid_argument("pooling", "pooling must be mean or cls");
     }

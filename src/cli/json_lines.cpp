@@ -19,7 +19,9 @@ Result<std::string> answer_line(const std::string& line, const LineAnswer& answe
     }
     WEIR_TRY_ASSIGN(const json::Value value, json::parse(line));
     WEIR_TRY_ASSIGN(json::Fields fields, json::Fields::of(value, ""));
-    return answer(fields);
+    WEIR_TRY_ASSIGN(std::string text, answer(fields));
+    WEIR_TRY(fields.refuse_unknown());
+    return text;
 }
 
 }  // namespace

@@ -22,6 +22,17 @@ TEST(AnswerLines, GoesOnAfterABadLineAndFailsInTheEnd) {
     EXPECT_THAT(out.str(), ::testing::EndsWith("\"}\n2\n"));
 }
 
+TEST(AnswerLines, AMemberThatNobodyKnowsIsRefusedByName) {
+    std::istringstream in("{\"a\":1,\"temprature\":0}\n{\"a\":2}\n");
+    std::ostringstream out;
+    EXPECT_FALSE(answer_lines(in, out, [](json::Fields& fields) -> Result<std::string> {
+        int64_t a = 0;
+        WEIR_TRY(fields.read("a", json::in_range<int64_t>(0, 9), a));
+        return std::to_string(a);
+    }));
+    EXPECT_EQ(out.str(), "{\"error\":\"unknown parameter: temprature\"}\n2\n");
+}
+
 TEST(AnswerLines, SucceedsWhenEveryLineWasAnsweredOrThereIsNone) {
     const LineAnswer answer = [](json::Fields&) -> Result<std::string> {
         return "{}";

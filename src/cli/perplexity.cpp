@@ -1,8 +1,10 @@
 #include "cli/perplexity.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 
 #include "base/file.h"
@@ -26,14 +28,43 @@ std::string as_json(const model::Perplexity& found) {
         .member("mean_loss", found.mean_loss)
         .member("tokens", found.tokens)
         .member("windows", found.windows)
+        .member("left_out_tokens", found.left_out)
         .end_object();
     return out + "\n";
 }
 
 std::string as_text(const model::Perplexity& found) {
-    return fmt::format("perplexity {:.4f} +/- {:.4f} ({} tokens in {} windows)\n", found.value(),
-                       found.value_error(), found.tokens, found.windows);
+    const std::string left_out =
+        found.left_out == 0
+            ? ""
+            : fmt::format("; the last {} tokens fill none and are left out", found.left_out);
+    return fmt::format("perplexity {:.4f} +/- {:.4f} ({} tokens in {} windows{})\n", found.value(),
+                       found.value_error(), found.tokens, found.windows, left_out);
 }
+
+// What is found so far, on stderr: on a terminal always in one line, else a line now and then.
+class Reporter {
+  public:
+    void tell(const model::Perplexity& so_far, uint64_t windows) {
+        const auto now = std::chrono::steady_clock::now();
+        const bool is_last = so_far.windows == windows;
+        if (now - told_ < (is_terminal_ ? kBetweenOnTerminal : kBetween) &&
+            !(is_last && is_terminal_)) {
+            return;
+        }
+        told_ = now;
+        fmt::print(stderr, "{}{} of {} windows, perplexity so far {:.4f}{}",
+                   is_terminal_ ? "\r" : "weir: ", so_far.windows, windows, so_far.value(),
+                   is_terminal_ && !is_last ? "" : "\n");
+        std::fflush(stderr);
+    }
+
+  private:
+    static constexpr std::chrono::milliseconds kBetweenOnTerminal{200};
+    static constexpr std::chrono::milliseconds kBetween{10'000};
+    const bool is_terminal_ = ::isatty(STDERR_FILENO) != 0;
+    std::chrono::steady_clock::time_point told_ = std::chrono::steady_clock::now();
+};
 
 }  // namespace
 
@@ -59,6 +90,10 @@ Result<void> perplexity(const ModelAccess& access, const std::string& model,
     if (begins_with_bos) {
         options.first = tokenizer.bos();
     }
+    Reporter reporter;
+    options.progress = [&](const model::Perplexity& so_far, uint64_t windows) {
+        reporter.tell(so_far, windows);
+    };
     WEIR_TRY_ASSIGN(const auto found, model::perplexity(*loaded, tokens, options));
     const std::string out = arguments.form == OutputForm::Json ? as_json(found) : as_text(found);
     std::fputs(out.c_str(), stdout);

@@ -1,5 +1,8 @@
 #include "cli/quantize.h"
 
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <thread>
 
 #include "cli/folder_tokenizer.h"
@@ -18,6 +21,19 @@ Result<model::GgufContents> whole_contents_of(const model::ModelSource& source) 
     return contents;
 }
 
+void say_other_types(const std::vector<model::OtherType>& types) {
+    for (const model::OtherType& one : types) {
+        const tensor::DTypeInfo& wanted = tensor::info(one.wanted);
+        fmt::print(
+            stderr,
+            "weir: rows of {} numbers are no whole blocks of {} ({}): {} tensor{} written as "
+            "{} ({}{})\n",
+            one.columns, wanted.block_elements, wanted.name, one.tensors,
+            one.tensors == 1 ? " is" : "s are", tensor::info(one.written).name, one.first,
+            one.tensors == 1 ? "" : " and others");
+    }
+}
+
 }  // namespace
 
 Result<void> quantize(const ModelAccess& access, const QuantizeOptions& options) {
@@ -31,6 +47,7 @@ Result<void> quantize(const ModelAccess& access, const QuantizeOptions& options)
     const auto write = [&]() -> Result<void> {
         WEIR_TRY_ASSIGN(const auto source, access.open(options.in));
         WEIR_TRY_ASSIGN(const model::GgufContents contents, whole_contents_of(*source));
+        say_other_types(model::other_types(contents, *type));
         kernels::ThreadPool pool(options.threads.value_or(std::thread::hardware_concurrency()));
         return model::quantize_model(
             contents, *type, pool,

@@ -1,6 +1,7 @@
 // The embedded model (docs/embedded-model.md) is the one real file with trained weights that every
 // build has: here it is written out as the Hugging Face folder that it would be, and loaded again.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,7 +21,9 @@
 namespace weir::model {
 namespace {
 
+using ::testing::ElementsAre;
 using testing::KvMemory;
+using ::testing::Pair;
 using testing::SafetensorsItem;
 using testing::TemporaryFolder;
 
@@ -139,10 +142,17 @@ TEST(EmbeddedModel, PerplexityIsTheMeanLossOfEachWindowsSecondHalf) {
     const auto model =
         load_model(*source, {.batch_tokens_max = 64}, {*kernels::available_kernels().back(), pool});
     ASSERT_TRUE(model.has_value()) << model.error().message;
-    const auto found = perplexity(**model, tokens, {.window_tokens = kWindow, .first = 1});
+    std::vector<std::pair<uint64_t, uint64_t>> told;
+    const auto progress = [&](const Perplexity& so_far, uint64_t windows) {
+        told.emplace_back(so_far.windows, windows);
+    };
+    const auto found =
+        perplexity(**model, tokens, {.window_tokens = kWindow, .first = 1, .progress = progress});
     ASSERT_TRUE(found.has_value()) << found.error().message;
     EXPECT_EQ(found->tokens, count);
     EXPECT_EQ(found->windows, 3u);
+    EXPECT_EQ(found->left_out, 5u);
+    EXPECT_THAT(told, ElementsAre(Pair(1, 3), Pair(2, 3), Pair(3, 3)));
     // 2048 additions of float64, each within half an ulp of a positive sum.
     EXPECT_NEAR(found->mean_loss, static_cast<double>(sum / static_cast<long double>(count)),
                 1e-11);

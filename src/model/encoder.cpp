@@ -24,8 +24,17 @@ kernels::KvLayout layout_of(const TransformerConfig& config) {
             .value_dim = config.head_dim};
 }
 
-uint64_t float_bytes(uint64_t count) {
-    return ScratchArena::padded(count * sizeof(float));
+uint32_t tokens_max_of(const TransformerConfig& config) {
+    return std::min(config.context_tokens, kEncoderTokensMax);
+}
+
+Result<TransformerConfig> encoder_config(const ModelSource& source) {
+    WEIR_TRY_ASSIGN(TransformerConfig config, source.config());
+    if (!config.family->encoder) {
+        return unsupported("a {} model generates text; vectors are made by encoders",
+                           config.architecture);
+    }
+    return config;
 }
 
 uint32_t blocks_for(uint32_t tokens) {
@@ -35,12 +44,13 @@ uint32_t blocks_for(uint32_t tokens) {
 }  // namespace
 
 Result<void> Encoder::check(const TensorIndex& index, const TransformerConfig& config) {
-    WEIR_TRY(bind(index, config));
+    WEIR_TRY(bind(index, config, Purpose::Bind));
     return {};
 }
 
-Result<Encoder::Weights> Encoder::bind(const TensorIndex& index, const TransformerConfig& config) {
-    WeightBinder in(index, config, Purpose::Bind);
+Result<Encoder::Weights> Encoder::bind(const TensorIndex& index, const TransformerConfig& config,
+                                       Purpose purpose) {
+    WeightBinder in(index, config, purpose);
     Weights out;
     WEIR_TRY_ASSIGN(out.words, in.matrix("token_embd.weight", config.vocabulary, config.hidden));
     const uint32_t before = config.padding ? *config.padding + 1 : 0;
@@ -58,6 +68,7 @@ Result<Encoder::Weights> Encoder::bind(const TensorIndex& index, const Transform
         in.ignore(unused);
     }
     WEIR_TRY(in.refuse_unbound());
+    out.counts = in.counts();
     out.owned = in.take_owned();
     return out;
 }
@@ -78,7 +89,7 @@ Encoder::Encoder(ModelSource::Pointer source, TransformerConfig config, Weights 
       config_(std::move(config)),
       weights_(std::move(weights)),
       compute_(compute),
-      tokens_max_(std::min(config_.context_tokens, kEncoderTokensMax)),
+      tokens_max_(tokens_max_of(config_)),
       arena_(scratch_bytes(config_, weights_, tokens_max_)),
       x_(arena_.take_floats(uint64_t{tokens_max_} * config_.hidden)),
       numbers_(tokens_max_),
@@ -94,14 +105,29 @@ Encoder::Encoder(ModelSource::Pointer source, TransformerConfig config, Weights 
     groups_[0].queries.reserve(tokens_max_);
 }
 
+Result<EncoderPlan> Encoder::plan(const ModelSource& source) {
+    WEIR_TRY_ASSIGN(const TransformerConfig config, encoder_config(source));
+    WEIR_TRY_ASSIGN(const Weights weights, bind(source.tensors(config), config, Purpose::Count));
+    const WeightCounts& counts = weights.counts;
+    const uint32_t tokens = tokens_max_of(config);
+    return EncoderPlan{.info = {.architecture = config.architecture,
+                                .name = config.name,
+                                .layers = config.layers,
+                                .hidden = config.hidden,
+                                .vocabulary = config.vocabulary,
+                                .context_tokens = tokens,
+                                .file_context_tokens = config.context_tokens,
+                                .parameters = counts.parameters,
+                                .weight_bytes = counts.mapped_bytes + counts.copied_bytes},
+                       .weights_mapped_bytes = counts.mapped_bytes,
+                       .weights_copied_bytes = counts.copied_bytes,
+                       .scratch_bytes = scratch_bytes(config, weights, tokens)};
+}
+
 Result<std::unique_ptr<Encoder>> Encoder::load(ModelSource::Pointer source,
                                                kernels::Compute compute) {
-    WEIR_TRY_ASSIGN(TransformerConfig config, source->config());
-    if (!config.family->encoder) {
-        return unsupported("a {} model generates text; vectors are made by encoders",
-                           config.architecture);
-    }
-    WEIR_TRY_ASSIGN(Weights weights, bind(source->tensors(config), config));
+    WEIR_TRY_ASSIGN(TransformerConfig config, encoder_config(*source));
+    WEIR_TRY_ASSIGN(Weights weights, bind(source->tensors(config), config, Purpose::Bind));
     return std::unique_ptr<Encoder>(
         new Encoder(std::move(source), std::move(config), std::move(weights), compute));
 }

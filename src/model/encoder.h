@@ -13,6 +13,7 @@
 #include "model/layers/block.h"
 #include "model/load.h"
 #include "model/scratch.h"
+#include "model/weight_binder.h"
 
 namespace weir::model {
 
@@ -24,6 +25,18 @@ enum class Pooling : uint8_t {
 
 // The longest text that an encoder is loaded for.
 inline constexpr uint32_t kEncoderTokensMax = 1u << 14;
+
+// What an encoder takes, before any weight is read; all of it but the files is scratch.
+struct EncoderPlan {
+    ModelInfo info;  // context_tokens: of one text
+    uint64_t weights_mapped_bytes = 0;
+    uint64_t weights_copied_bytes = 0;
+    uint64_t scratch_bytes = 0;  // activations, keys and values of one text
+
+    uint64_t total_bytes() const {
+        return weights_mapped_bytes + weights_copied_bytes + scratch_bytes;
+    }
+};
 
 // A text encoder: tokens in, one vector out; every token sees every other (families/bert.cpp has
 // the formulas). The layers are the decoders' (layers/), over keys and values that live for one
@@ -38,6 +51,9 @@ class Encoder {
     // Errors: Unsupported if the model is no encoder; otherwise as load_model.
     static Result<std::unique_ptr<Encoder>> load(ModelSource::Pointer source,
                                                  kernels::Compute compute);
+
+    // Errors as load; no weight is read.
+    static Result<EncoderPlan> plan(const ModelSource& source);
 
     // Whether the tensors are those of the config; they are read.
     static Result<void> check(const TensorIndex& index, const TransformerConfig& config);
@@ -56,11 +72,13 @@ class Encoder {
         tensor::MatrixView types;     // [token_types, hidden]
         Norm norm;
         std::vector<Block> blocks;
+        WeightCounts counts;
         std::vector<std::vector<std::byte>> owned;
     };
     Encoder(ModelSource::Pointer source, TransformerConfig config, Weights weights,
             kernels::Compute compute);
-    static Result<Weights> bind(const TensorIndex& index, const TransformerConfig& config);
+    static Result<Weights> bind(const TensorIndex& index, const TransformerConfig& config,
+                                Purpose purpose);
     static uint64_t scratch_bytes(const TransformerConfig& config, const Weights& weights,
                                   uint32_t tokens);
 

@@ -415,6 +415,22 @@ TEST(Encoder, AnEncoderGeneratesNoText) {
     EXPECT_THAT(model.error().message, HasSubstr("bert"));
 }
 
+TEST(Encoder, ThePlanCountsEveryTensorAndTheScratch) {
+    const auto bytes = TinyBert().gguf();
+    const auto source = ModelSource::from_bytes(bytes);
+    const auto plan = Encoder::plan(**source);
+    ASSERT_TRUE(plan.has_value()) << plan.error().message;
+    uint64_t tensor_bytes = 0;
+    for (const GgufTensor& tensor : (*source)->gguf()->tensors()) {
+        tensor_bytes += tensor.bytes.size();
+    }
+    EXPECT_EQ(plan->weights_mapped_bytes + plan->weights_copied_bytes, tensor_bytes);
+    EXPECT_EQ(plan->info.context_tokens, kContext);
+    // The stream, keys and values, and in a layer at least as much again, all of the longest text.
+    EXPECT_GE(plan->scratch_bytes, 4 * kContext * kHidden * sizeof(float));
+    EXPECT_EQ(plan->total_bytes(), tensor_bytes + plan->scratch_bytes);
+}
+
 TEST(Encoder, NormalizedVectorsHaveTheLengthOne) {
     std::vector<float> vector = {3, 0, -4};
     normalize(vector);

@@ -140,8 +140,13 @@ Result<Perplexity> perplexity(Model& model, std::span<const TokenId> tokens,
         const auto part = tokens.subspan(begin, size);
         ids.insert(ids.end(), part.begin(), part.end());
         WEIR_TRY(scorer.add(ids));
+        if (options.progress) {
+            options.progress(scorer.result(), tokens.size() / size);
+        }
     }
-    return scorer.result();
+    Perplexity result = scorer.result();
+    result.left_out = tokens.size() % size;
+    return result;
 }
 
 }  // namespace weir::model

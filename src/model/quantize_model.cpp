@@ -119,8 +119,22 @@ DType fitting_type(DType wanted, uint64_t columns) {
     return columns % tensor::info(smaller).block_elements == 0 ? smaller : DType::F16;
 }
 
-// What every tensor of `contents` is written as.
-std::vector<DType> planned_types(const GgufContents& contents, FileType type) {
+// The type that a tensor should have, and the one that it gets.
+struct PlannedType {
+    DType wanted;
+    DType written;
+};
+
+PlannedType planned_type(FileType type, const MixContext& context, const MixTensor& tensor) {
+    if (stays(tensor)) {
+        return {tensor.dtype, tensor.dtype};
+    }
+    const DType wanted = wanted_type(type, context, tensor);
+    return {wanted, fitting_type(wanted, tensor.shape.back())};
+}
+
+// Of every tensor of `contents`.
+std::vector<PlannedType> planned_types(const GgufContents& contents, FileType type) {
     MixContext context{.layers = contents.layers,
                        .experts = contents.experts,
                        .has_output = false,
@@ -133,14 +147,14 @@ std::vector<DType> planned_types(const GgufContents& contents, FileType type) {
         }
         context.has_output = context.has_output || tensor.name == "output.weight";
     }
-    std::vector<DType> types;
+    std::vector<PlannedType> types;
     for (const OutputTensor& tensor : contents.tensors) {
         const uint32_t layer = layer_name(tensor.name).layer.value_or(0);
         MixTensor mix{.name = tensor.name, .shape = tensor.shape, .dtype = tensor.dtype};
         mix.value_layers = static_cast<uint32_t>(value_layers.size());
         mix.value_layer = static_cast<uint32_t>(
             std::distance(value_layers.begin(), value_layers.lower_bound(layer)));
-        types.push_back(mixed_type(type, context, mix));
+        types.push_back(planned_type(type, context, mix));
     }
     return types;
 }
@@ -157,13 +171,38 @@ std::string_view name(FileType type) {
 }
 
 tensor::DType mixed_type(FileType type, const MixContext& context, const MixTensor& tensor) {
-    return stays(tensor) ? tensor.dtype
-                         : fitting_type(wanted_type(type, context, tensor), tensor.shape.back());
+    return planned_type(type, context, tensor).written;
+}
+
+std::vector<OtherType> other_types(const GgufContents& contents, FileType type) {
+    const std::vector<PlannedType> types = planned_types(contents, type);
+    std::vector<OtherType> out;
+    for (size_t i = 0; i < types.size(); ++i) {
+        const auto [wanted, written] = types[i];
+        if (wanted == written) {
+            continue;
+        }
+        const OutputTensor& tensor = contents.tensors[i];
+        const auto same = std::ranges::find_if(out, [&](const OtherType& one) {
+            return one.wanted == wanted && one.written == written &&
+                   one.columns == tensor.columns();
+        });
+        if (same != out.end()) {
+            ++same->tensors;
+        } else {
+            out.push_back({.wanted = wanted,
+                           .written = written,
+                           .columns = tensor.columns(),
+                           .tensors = 1,
+                           .first = tensor.name});
+        }
+    }
+    return out;
 }
 
 Result<void> quantize_model(const GgufContents& contents, FileType type, kernels::ThreadPool& pool,
                             const ByteSink& sink, const Progress& progress) {
-    const std::vector<DType> types = planned_types(contents, type);
+    const std::vector<PlannedType> types = planned_types(contents, type);
     constexpr uint32_t kQuantizationVersion = 2;  // of the blocks' layouts
     GgufHead head = contents.head;
     head.add_u32("general.quantization_version", kQuantizationVersion);
@@ -171,15 +210,16 @@ Result<void> quantize_model(const GgufContents& contents, FileType type, kernels
     uint64_t total = 0;
     for (size_t i = 0; i < types.size(); ++i) {
         const OutputTensor& tensor = contents.tensors[i];
-        WEIR_TRY(head.add_tensor(tensor.name, tensor.shape, types[i]));
+        WEIR_TRY(head.add_tensor(tensor.name, tensor.shape, types[i].written));
         total += tensor.rows() * tensor.columns();
     }
     WEIR_TRY(sink(head.finish()));
     uint64_t done = 0;
     for (size_t i = 0; i < types.size(); ++i) {
         const OutputTensor& tensor = contents.tensors[i];
-        WEIR_TRY(write_rows(tensor, types[i], pool, sink));
-        WEIR_TRY_ASSIGN(const uint64_t stride, tensor::row_bytes(types[i], tensor.columns()));
+        WEIR_TRY(write_rows(tensor, types[i].written, pool, sink));
+        WEIR_TRY_ASSIGN(const uint64_t stride,
+                        tensor::row_bytes(types[i].written, tensor.columns()));
         WEIR_TRY(sink(gguf_padding(stride * tensor.rows())));
         done += tensor.rows() * tensor.columns();
         progress(done, total);

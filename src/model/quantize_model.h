@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -39,6 +40,19 @@ struct MixTensor {
     uint32_t value_layers = 0;
 };
 tensor::DType mixed_type(FileType type, const MixContext& context, const MixTensor& tensor);
+
+// Tensors whose rows are no whole blocks of the type that they should have, and what they are
+// written as instead.
+struct OtherType {
+    tensor::DType wanted;
+    tensor::DType written;
+    uint64_t columns = 0;
+    uint64_t tensors = 0;
+    std::string first;  // one of them
+
+    friend bool operator==(const OtherType&, const OtherType&) = default;
+};
+std::vector<OtherType> other_types(const GgufContents& contents, FileType type);
 
 // Writes the file with its matrices quantized, and everything else as it is. Errors as write_rows.
 // The bytes do not depend on `pool`.

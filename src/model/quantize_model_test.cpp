@@ -16,6 +16,7 @@ namespace weir::model {
 namespace {
 
 using tensor::DType;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 Result<std::vector<std::byte>> quantized(std::span<const std::byte> in, FileType type,
@@ -165,6 +166,25 @@ TEST(MixedType, RowsThatAreNoWholeBlocksGetATypeThatFits) {
     EXPECT_EQ(type(FileType::Q4_K_M, 288), DType::Q5_0);
     EXPECT_EQ(type(FileType::Q6_K, 288), DType::Q8_0);
     EXPECT_EQ(type(FileType::Q4_0, 40), DType::F16);
+}
+
+TEST(OtherTypes, AreCountedByWhatTheyShouldBeAreAndHowWideTheyAre) {
+    GgufContents contents{.layers = 1};
+    const auto add = [&](std::string name, std::vector<uint64_t> shape) {
+        contents.tensors.push_back(
+            {.name = std::move(name), .shape = std::move(shape), .dtype = DType::F32});
+    };
+    add("output.weight", {8, 256});  // whole blocks
+    add("blk.0.attn_q.weight", {8, 288});
+    add("blk.0.attn_k.weight", {4, 288});
+    add("blk.0.ffn_up.weight", {8, 288 + 32});
+    add("blk.0.ffn_gate.weight", {8, 40});
+    add("blk.0.attn_norm.weight", {288});  // stays whatever is asked
+    EXPECT_THAT(other_types(contents, FileType::Q4_K_M),
+                ElementsAre(OtherType{DType::Q4_K, DType::Q5_0, 288, 2, "blk.0.attn_q.weight"},
+                            OtherType{DType::Q4_K, DType::Q5_0, 320, 1, "blk.0.ffn_up.weight"},
+                            OtherType{DType::Q4_K, DType::F16, 40, 1, "blk.0.ffn_gate.weight"}));
+    EXPECT_EQ(other_types(contents, FileType::Q8_0).size(), 1u);  // 40 is no multiple of 32
 }
 
 }  // namespace
