@@ -2,16 +2,44 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <concepts>
 #include <filesystem>
 #include <fstream>
+#include <ostream>
+#include <string>
+#include <type_traits>
 
 #include "base/bytes.h"
 #include "base/failpoint.h"
 #include "base/file.h"
 #include "base/result.h"
+#include "base/secret.h"
 
 namespace weir {
 namespace {
+
+template <typename T>
+concept Streamable = requires(std::ostream& out, const T& value) { out << value; };
+
+static_assert(!Streamable<Secret> && Streamable<std::string_view>);
+static_assert(!fmt::is_formattable<Secret>::value);
+static_assert(!std::is_convertible_v<Secret, std::string> &&
+              !std::is_convertible_v<Secret, std::string_view>);
+static_assert(!std::is_copy_constructible_v<Secret> && !std::is_copy_assignable_v<Secret>);
+static_assert(!std::equality_comparable<Secret>);  // a comparison takes as long as it is right
+static_assert(!std::is_convertible_v<std::string, Secret>);
+
+TEST(Secret, IsWhatItWasMadeOfAndHasOneHolder) {
+    Secret first("sk-1");
+    Secret second = std::move(first);
+    EXPECT_TRUE(first.empty());
+    EXPECT_EQ(second.reveal(), "sk-1");
+    first = std::move(second);
+    EXPECT_TRUE(second.reveal().empty());
+    EXPECT_EQ(first.reveal(), "sk-1");
+    first = Secret();
+    EXPECT_TRUE(first.empty());
+}
 
 Result<int> half(int number) {
     if (number % 2 != 0) {

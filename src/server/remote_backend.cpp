@@ -1,5 +1,7 @@
 #include "server/remote_backend.h"
 
+#include <fmt/format.h>
+
 #include "server/answer_relay.h"
 
 namespace weir::server {
@@ -14,14 +16,14 @@ struct RemoteBackend::Peer {
     policy::Destination destination;
     net::TcpPeer tcp;
     providers::OpenAiOptions options;
-    std::string api_key;
+    Secret api_key;
     net::HttpClientLimits limits;
     net::HttpClient& client;
     const Clock& clock;
 };
 
-RemoteBackend::RemoteBackend(const BackendConfig& config, std::string api_key,
-                             net::HttpClient& client, const Clock& clock) {
+RemoteBackend::RemoteBackend(const BackendConfig& config, Secret api_key, net::HttpClient& client,
+                             const Clock& clock) {
     const auto& source = std::get<RemoteSource>(config.source);
     net::HttpClientLimits limits;
     limits.connect_max = source.connect_max;
@@ -82,7 +84,7 @@ void RemoteBackend::send(const std::shared_ptr<const Peer>& peer,
     }
     call->limits = peer->limits;
     if (!peer->api_key.empty()) {
-        call->headers.add("Authorization", "Bearer " + peer->api_key);
+        call->headers.add("Authorization", fmt::format("Bearer {}", peer->api_key.reveal()));
     }
     peer->client.send(peer->tcp, *std::move(call), *std::move(permit), relay, std::move(cancel));
 }

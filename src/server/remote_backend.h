@@ -2,9 +2,9 @@
 
 #include <memory>
 #include <stop_token>
-#include <string>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "chat/backend.h"
 #include "net/http_client.h"
 #include "policy/gate.h"
@@ -19,7 +19,7 @@ namespace weir::server {
 class RemoteBackend final : public chat::ChatBackend {
   public:
     // `api_key` is empty where the provider needs none.
-    RemoteBackend(const BackendConfig& config, std::string api_key, net::HttpClient& client,
+    RemoteBackend(const BackendConfig& config, Secret api_key, net::HttpClient& client,
                   const Clock& clock);
 
     // Reads the certificates that the provider is judged by, so that a wrong file is found at start

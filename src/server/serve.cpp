@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "json/write.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
@@ -65,10 +66,10 @@ Result<std::filesystem::path> make_socket_folder(const std::filesystem::path& ho
     return folder;
 }
 
-Result<std::string> api_key_of(const BackendConfig& backend) {
+Result<Secret> api_key_of(const BackendConfig& backend) {
     const auto& variable = std::get<RemoteSource>(backend.source).api_key_env;
     if (variable.empty()) {
-        return std::string();
+        return Secret();
     }
     const char* key = std::getenv(variable.c_str());
     if (key == nullptr || *key == '\0') {
@@ -77,7 +78,7 @@ Result<std::string> api_key_of(const BackendConfig& backend) {
                                 "not set",
                                 backend.name, variable);
     }
-    return std::string(key);
+    return Secret(key);
 }
 
 std::string workers_json(const std::vector<WorkerStatus>& workers) {
@@ -173,7 +174,7 @@ Result<void> Server::make_backends() {
         if (backend.is_local()) {
             chat = std::make_unique<WorkerBackend>(*workers_, worker++, *client_, system_clock());
         } else {
-            WEIR_TRY_ASSIGN(std::string key, api_key_of(backend));
+            WEIR_TRY_ASSIGN(Secret key, api_key_of(backend));
             auto remote =
                 std::make_unique<RemoteBackend>(backend, std::move(key), *client_, system_clock());
             WEIR_TRY(remote->prepare());
