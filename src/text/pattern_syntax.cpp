@@ -7,6 +7,8 @@
 
 #include "base/utf8.h"
 
+// The whole syntax in one class, long as it is: a recursive descent whose rules call each other and
+// share one place in the pattern, from alternatives down to what stands inside brackets.
 namespace weir::text {
 namespace {
 

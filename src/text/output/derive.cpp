@@ -10,145 +10,16 @@
 #include "text/output/known.h"
 #include "text/output/marker.h"
 #include "text/output/pieces.h"
+#include "text/output/probe.h"
 
 namespace weir::text {
 namespace {
 
+using namespace probe_words;
 using Arguments = CallFormat::Arguments;
 using Field = CallFormat::Field;
 using Kind = CallFormat::Kind;
 using KeyType = CallFormat::KeyEnd::Type;
-
-// Words that no template says of itself.
-constexpr std::string_view kText = "weirtext";
-constexpr std::string_view kThought = "weirthought";
-constexpr std::string_view kName = "weirfn";
-constexpr std::string_view kSecondName = "weirfm";
-constexpr std::string_view kKey = "weirkey";
-constexpr std::string_view kSecondKey = "weirkez";
-constexpr std::string_view kValue = "weirval";
-constexpr std::string_view kSecondValue = "weirvam";
-constexpr std::string_view kNumber = "90210417";
-constexpr std::string_view kId = "weirid001";
-constexpr std::string_view kSecondId = "weirid002";
-
-constexpr std::string_view kTools = R"([{"type": "function", "function": {"name": "weirfn",
-    "description": "d", "parameters": {"type": "object", "properties": {
-        "weirkey": {"type": "string", "description": "d"},
-        "weirkez": {"type": "string", "description": "d"}}, "required": ["weirkey"]}}},
-    {"type": "function", "function": {"name": "weirfm", "description": "d", "parameters":
-        {"type": "object", "properties": {"weirkey": {"type": "string", "description": "d"}},
-         "required": ["weirkey"]}}}])";
-
-struct Call {
-    std::string_view name;
-    std::string_view id;
-    std::string arguments;  // JSON text
-};
-
-std::string string_json(std::string_view text) {
-    std::string out = "\"";
-    append_json_bytes(out, text);
-    out.push_back('"');
-    return out;
-}
-
-// What is left of `text` after the pieces that it begins with in common with `known`.
-std::string without_prefix(std::string_view text, std::string_view known) {
-    const Pieces pieces(text);
-    const size_t same = common_prefix(pieces, Pieces(known));
-    return pieces.text(same, pieces.size());
-}
-
-std::string_view after_last(std::string_view text, std::string_view word) {
-    const size_t at = word.empty() ? text.npos : text.rfind(word);
-    return at == text.npos ? text : text.substr(at + word.size());
-}
-
-// Where texts stand in what a template renders.
-class Probe {
-  public:
-    Probe(const jinja::Template& compiled,
-          const std::vector<std::pair<std::string, std::string>>& special_tokens,
-          const jinja::RenderLimits& limits)
-        : compiled_(compiled), special_tokens_(special_tokens) {
-        options_.limits = limits;
-        prompt_ = render("", false).value_or("");
-        header_ = without_prefix(render("", true).value_or(""), prompt_);
-    }
-
-    // What begins the assistant's turn.
-    const std::string& header() const { return header_; }
-
-    // An assistant's message, from where the user's ends. `message`: its members beside the role.
-    std::optional<std::string> answer(const std::string& message) const {
-        auto all = render(", {\"role\": \"assistant\", " + message + "}", false);
-        if (!all) {
-            return std::nullopt;
-        }
-        return without_prefix(*all, prompt_);
-    }
-
-    std::optional<std::string> calls(const std::vector<Call>& calls, std::string_view text) const {
-        std::string list;
-        for (const Call& call : calls) {
-            const std::string arguments =
-                arguments_are_text_ ? string_json(call.arguments) : call.arguments;
-            list += fmt::format(
-                "{}{{\"id\": \"{}\", \"type\": \"function\", \"function\": {{\"name\": \"{}\", "
-                "\"arguments\": {}}}}}",
-                list.empty() ? "" : ", ", call.id, call.name, arguments);
-        }
-        return answer(fmt::format("\"content\": \"{}\", \"tool_calls\": [{}]", text, list));
-    }
-
-    enum class As : uint8_t { Object, Text };
-    void give_arguments(As as) { arguments_are_text_ = as == As::Text; }
-
-  private:
-    std::optional<std::string> render(const std::string& answer, bool generation) const {
-        const std::string text = fmt::format(
-            "{{\"messages\": [{{\"role\": \"user\", \"content\": \"weirquestion\"}}{}], "
-            "\"tools\": {}, \"documents\": null, \"add_generation_prompt\": {}}}",
-            answer, kTools, generation);
-        auto context = json::parse(text);
-        if (!context) {
-            return std::nullopt;
-        }
-        for (const auto& [name, token] : special_tokens_) {
-            context->if_object()->set(name, token);
-        }
-        const auto rendered = compiled_.render(*context, options_);
-        return rendered ? std::optional(rendered->text()) : std::nullopt;
-    }
-
-    const jinja::Template& compiled_;
-    const std::vector<std::pair<std::string, std::string>>& special_tokens_;
-    jinja::RenderOptions options_;
-    std::string prompt_;
-    std::string header_;
-    bool arguments_are_text_ = false;
-};
-
-// What stands between two words, the second looked for after the first.
-std::optional<std::string_view> between(std::string_view text, std::string_view first,
-                                        std::string_view second) {
-    const size_t begin = text.find(first);
-    const size_t end = begin == text.npos ? text.npos : text.find(second, begin + first.size());
-    if (end == text.npos) {
-        return std::nullopt;
-    }
-    return text.substr(begin + first.size(), end - begin - first.size());
-}
-
-std::string_view before(std::string_view text, std::string_view word) {
-    return text.substr(0, std::min(text.size(), text.find(word)));
-}
-
-std::string_view after(std::string_view text, std::string_view word) {
-    const size_t at = text.find(word);
-    return at == text.npos ? std::string_view() : text.substr(at + word.size());
-}
 
 bool is_tag(std::string_view text) {
     return text.size() > 2 && ((text.front() == '<' && text.back() == '>') ||

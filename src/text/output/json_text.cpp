@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <utility>
 
 #include "base/utf8.h"
 
@@ -68,6 +69,13 @@ void append_json_bytes(std::string& out, std::string_view bytes) {
     }
 }
 
+std::string json_string(std::string_view text) {
+    std::string out = "\"";
+    append_json_bytes(out, text);
+    out.push_back('"');
+    return out;
+}
+
 // -? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?
 bool is_json_number(std::string_view text) {
     size_t at = text.starts_with('-') ? 1 : 0;
@@ -118,10 +126,21 @@ bool JsonCursor::feed(char c) {
     return depth_ == 0;
 }
 
-void JsonStringDecoder::flush_surrogate(std::string& out) {
-    if (high_surrogate_ != 0) {
+std::optional<uint32_t> SurrogatePairs::join(uint32_t unit, std::string& out) {
+    if (unit >= 0xDC00 && unit < 0xE000 && high_ != 0) {
+        return 0x10000 + ((std::exchange(high_, 0) - 0xD800) << 10) + (unit - 0xDC00);
+    }
+    flush(out);
+    if (unit >= 0xD800 && unit < 0xDC00) {
+        high_ = unit;
+        return std::nullopt;
+    }
+    return unit;
+}
+
+void SurrogatePairs::flush(std::string& out) {
+    if (std::exchange(high_, 0) != 0) {
         utf8::append(out, utf8::kReplacement);
-        high_surrogate_ = 0;
     }
 }
 
@@ -131,7 +150,7 @@ void JsonStringDecoder::feed_escape(char c, std::string& out) {
         digits_ = "u";
         return;
     }
-    flush_surrogate(out);
+    surrogates_.flush(out);
     switch (c) {
         case 'n':
             out.push_back('\n');
@@ -162,20 +181,12 @@ bool JsonStringDecoder::feed(char c, std::string& out) {
             }
             const uint32_t unit = hex_value(std::string_view(digits_).substr(1));
             digits_.clear();
-            if (unit >= 0xDC00 && unit < 0xE000 && high_surrogate_ != 0) {
-                utf8::append(out, 0x10000 + ((high_surrogate_ - 0xD800) << 10) + (unit - 0xDC00));
-                high_surrogate_ = 0;
-                return false;
-            }
-            flush_surrogate(out);
-            if (unit >= 0xD800 && unit < 0xDC00) {
-                high_surrogate_ = unit;
-            } else {
-                utf8::append(out, unit);
+            if (const auto code_point = surrogates_.join(unit, out)) {
+                utf8::append(out, *code_point);
             }
             return false;
         }
-        flush_surrogate(out);
+        surrogates_.flush(out);
         out += digits_;
         digits_.clear();
     }
@@ -187,7 +198,7 @@ bool JsonStringDecoder::feed(char c, std::string& out) {
         escaped_ = true;
         return false;
     }
-    flush_surrogate(out);
+    surrogates_.flush(out);
     if (c == '"') {
         return true;
     }

@@ -258,7 +258,7 @@ LiteralToJson::Status LiteralToJson::feed_opening(char c, std::string& out) {
 }
 
 LiteralToJson::Status LiteralToJson::end_text(std::string& out) {
-    flush_surrogate(out);
+    surrogates_.flush(out);
     out.push_back('"');
     if (text_is_key_) {
         state_ = State::Colon;
@@ -322,30 +322,20 @@ LiteralToJson::Status LiteralToJson::feed_text(char c, std::string& out) {
         escape_.clear();
         return Status::More;
     }
-    flush_surrogate(out);
+    surrogates_.flush(out);
     append_json_byte(out, c);
     return Status::More;
 }
 
-void LiteralToJson::flush_surrogate(std::string& out) {
-    if (high_surrogate_ != 0) {
-        utf8::append(out, utf8::kReplacement);
-        high_surrogate_ = 0;
-    }
-}
-
 void LiteralToJson::put_code_point(uint32_t code_point, std::string& out) {
-    if (code_point >= 0xDC00 && code_point < 0xE000 && high_surrogate_ != 0) {
-        code_point = 0x10000 + ((high_surrogate_ - 0xD800) << 10) + (code_point - 0xDC00);
-        high_surrogate_ = 0;
+    const auto whole = surrogates_.join(code_point, out);
+    if (!whole) {
+        return;
     }
-    flush_surrogate(out);
-    if (code_point >= 0xD800 && code_point < 0xDC00) {
-        high_surrogate_ = code_point;
-    } else if (code_point < 0x80) {
-        append_json_byte(out, static_cast<char>(code_point));
+    if (*whole < 0x80) {
+        append_json_byte(out, static_cast<char>(*whole));
     } else {
-        utf8::append(out, code_point);
+        utf8::append(out, *whole);
     }
 }
 
@@ -363,7 +353,7 @@ bool LiteralToJson::feed_escape(char c, std::string& out) {
             return true;  // a line that goes on
         }
         const size_t known = kLetters.find(c);
-        flush_surrogate(out);
+        surrogates_.flush(out);
         if (known != kLetters.npos) {
             append_json_byte(out, kMeanings[known]);
         } else {

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/output/json_text.h"
+
 namespace weir::text {
 
 // Turns literals as Python writes them, or as Gemma does, into JSON, byte by byte:
@@ -59,7 +61,6 @@ class LiteralToJson {
     void end_element();
     bool feed_escape(char c, std::string& out);
     void put_code_point(uint32_t code_point, std::string& out);
-    void flush_surrogate(std::string& out);
 
     std::string quote_;
     State state_ = State::Item;
@@ -75,7 +76,7 @@ class LiteralToJson {
     size_t matched_ = 0;  // of quote_
     std::string escape_;  // after a backslash: its letter and digits
     bool in_escape_ = false;
-    uint32_t high_surrogate_ = 0;
+    SurrogatePairs surrogates_;
 };
 
 }  // namespace weir::text

@@ -55,4 +55,28 @@ size_t common_suffix(const Pieces& a, const Pieces& b) {
     return count;
 }
 
+std::string_view after_last(std::string_view text, std::string_view word) {
+    const size_t at = word.empty() ? text.npos : text.rfind(word);
+    return at == text.npos ? text : text.substr(at + word.size());
+}
+
+std::optional<std::string_view> between(std::string_view text, std::string_view first,
+                                        std::string_view second) {
+    const size_t begin = text.find(first);
+    const size_t end = begin == text.npos ? text.npos : text.find(second, begin + first.size());
+    if (end == text.npos) {
+        return std::nullopt;
+    }
+    return text.substr(begin + first.size(), end - begin - first.size());
+}
+
+std::string_view before(std::string_view text, std::string_view word) {
+    return text.substr(0, std::min(text.size(), text.find(word)));
+}
+
+std::string_view after(std::string_view text, std::string_view word) {
+    const size_t at = text.find(word);
+    return at == text.npos ? std::string_view() : text.substr(at + word.size());
+}
+
 }  // namespace weir::text

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,5 +25,14 @@ class Pieces {
 
 size_t common_prefix(const Pieces& a, const Pieces& b);
 size_t common_suffix(const Pieces& a, const Pieces& b);
+
+// What stands before and after the first place of a word; without one the whole text, and nothing.
+std::string_view before(std::string_view text, std::string_view word);
+std::string_view after(std::string_view text, std::string_view word);
+// After its last place; without one the whole text.
+std::string_view after_last(std::string_view text, std::string_view word);
+// Between two words, the second looked for after the first.
+std::optional<std::string_view> between(std::string_view text, std::string_view first,
+                                        std::string_view second);
 
 }  // namespace weir::text

@@ -148,13 +148,6 @@ class SchemaTypes {
     size_t work_ = 0;
 };
 
-std::string as_string(std::string_view text) {
-    std::string out = "\"";
-    append_json_bytes(out, text);
-    out.push_back('"');
-    return out;
-}
-
 // `text` as JSON of one of these types, written as it is where it is JSON.
 std::optional<std::string> as_json(std::string_view text, JsonType types) {
     const bool number = allows(types, JsonType::Number) || allows(types, JsonType::Integer);
@@ -231,7 +224,7 @@ std::string coerce(std::string_view raw, JsonType types) {
             return *std::move(value);
         }
     }
-    return as_string(raw);
+    return json_string(raw);
 }
 
 }  // namespace weir::text
