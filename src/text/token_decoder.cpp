@@ -61,7 +61,58 @@ Result<void> TokenDecoder::read_strip(Step step) {
         return unsupported("tokenizer.json's decoder strips more than one leading space");
     }
     strips_text_ = step.start == 1;
-    leading_spaces_ = step.start;
+    leading_spaces_ = std::max(leading_spaces_, step.start);
+    return {};
+}
+
+Result<void> TokenDecoder::read_metaspace(Fields& fields) {
+    std::string scheme = "always";
+    Step step{.kind = Kind::Metaspace, .from = std::string(kMetaspace), .to = " "};
+    WEIR_TRY(fields.read("replacement", step.from));
+    WEIR_TRY(fields.read("prepend_scheme", scheme));
+    if (step.from.empty()) {
+        return data_corrupt("decoder.replacement is empty");
+    }
+    bool add_prefix_space = true;  // what older files say instead
+    WEIR_TRY(fields.read("add_prefix_space", add_prefix_space));
+    step.drops_first = scheme != "never" && add_prefix_space;
+    if (step.drops_first) {
+        if (fused_) {
+            return unsupported("tokenizer.json's decoder Metaspace drops spaces of the whole text");
+        }
+        leading_spaces_ = 1;
+    }
+    steps_.push_back(std::move(step));
+    return {};
+}
+
+Result<void> TokenDecoder::read_replace(Fields& fields) {
+    Step step{.kind = Kind::Replace};
+    std::string regex;
+    WEIR_TRY_ASSIGN(const auto literal, read_pattern_field(fields, regex));
+    WEIR_TRY_ASSIGN(step.to, fields.require_string("content"));
+    if (!literal || literal->empty() || step.to.size() > literal->size() * 16) {
+        return unsupported("tokenizer.json's decoder replaces by the pattern '{}'",
+                           regex.substr(0, 64));
+    }
+    if (fused_ && utf8::decode(*literal, 0).bytes != literal->size()) {
+        return unsupported("tokenizer.json's decoder replaces '{}' across tokens",
+                           literal->substr(0, 64));
+    }
+    step.from = *literal;
+    growth_ *=
+        std::max(1.0, static_cast<double>(step.to.size()) / static_cast<double>(step.from.size()));
+    steps_.push_back(std::move(step));
+    return {};
+}
+
+// A step that looks at what one token is.
+Result<void> TokenDecoder::add_for_tokens(Step step, std::string_view type) {
+    if (fused_) {
+        return unsupported("tokenizer.json's decoder {} gets the whole text", type);
+    }
+    fused_ = step.kind == Kind::ByteLevel;
+    steps_.push_back(std::move(step));
     return {};
 }
 
@@ -75,9 +126,9 @@ Result<void> TokenDecoder::read_step(const json::Value& value, int depth) {
     if (type == "Fuse") {
         fused_ = true;
     } else if (type == "ByteLevel") {
-        steps_.push_back({.kind = Kind::ByteLevel});
+        return add_for_tokens({.kind = Kind::ByteLevel}, type);
     } else if (type == "ByteFallback") {
-        steps_.push_back({.kind = Kind::ByteFallback});
+        return add_for_tokens({.kind = Kind::ByteFallback}, type);
     } else if (type == "Strip") {
         Step step{.kind = Kind::Strip};
         WEIR_TRY_ASSIGN(step.from, fields.require_string("content"));
@@ -85,42 +136,15 @@ Result<void> TokenDecoder::read_step(const json::Value& value, int depth) {
         WEIR_TRY(fields.read("stop", json::in_range<size_t>(0, 1024), step.stop));
         return read_strip(std::move(step));
     } else if (type == "Metaspace") {
-        std::string scheme = "always";
-        Step step{.kind = Kind::Metaspace, .from = std::string(kMetaspace), .to = " "};
-        WEIR_TRY(fields.read("replacement", step.from));
-        WEIR_TRY(fields.read("prepend_scheme", scheme));
-        if (step.from.empty()) {
-            return data_corrupt("decoder.replacement is empty");
-        }
-        bool add_prefix_space = true;  // what older files say instead
-        WEIR_TRY(fields.read("add_prefix_space", add_prefix_space));
-        step.drops_first = scheme != "never" && add_prefix_space;
-        leading_spaces_ = step.drops_first ? 1 : 0;
-        steps_.push_back(std::move(step));
+        return read_metaspace(fields);
     } else if (type == "WordPiece") {
-        Step step{.kind = Kind::WordPiece, .from = "##"};
-        step.cleanup = true;
+        Step step{.kind = Kind::WordPiece, .from = "##", .cleanup = true};
         WEIR_TRY(fields.read("prefix", step.from));
         WEIR_TRY(fields.read("cleanup", step.cleanup));
         leading_spaces_ = 1;
-        steps_.push_back(std::move(step));
+        return add_for_tokens(std::move(step), type);
     } else if (type == "Replace") {
-        Step step{.kind = Kind::Replace};
-        std::string regex;
-        WEIR_TRY_ASSIGN(const auto literal, read_pattern_field(fields, regex));
-        WEIR_TRY_ASSIGN(step.to, fields.require_string("content"));
-        if (!literal || literal->empty() || step.to.size() > literal->size() * 16) {
-            return unsupported("tokenizer.json's decoder replaces by the pattern '{}'",
-                               regex.substr(0, 64));
-        }
-        if (fused_ && utf8::decode(*literal, 0).bytes != literal->size()) {
-            return unsupported("tokenizer.json's decoder replaces '{}' across tokens",
-                               literal->substr(0, 64));
-        }
-        step.from = *literal;
-        growth_ *= std::max(
-            1.0, static_cast<double>(step.to.size()) / static_cast<double>(step.from.size()));
-        steps_.push_back(std::move(step));
+        return read_replace(fields);
     } else {
         return unknown_step("decoder", type);
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "json/fields.h"
 #include "json/value.h"
 
 namespace weir::text {
@@ -41,10 +42,13 @@ class TokenDecoder {
     };
     Result<void> read_step(const json::Value& value, int depth);
     Result<void> read_strip(Step step);
+    Result<void> read_metaspace(json::Fields& fields);
+    Result<void> read_replace(json::Fields& fields);
+    Result<void> add_for_tokens(Step step, std::string_view type);
     static void apply(const Step& step, Place place, std::string& text);
 
     std::vector<Step> steps_;
-    bool fused_ = false;        // the steps that come now see the whole text
+    bool fused_ = false;        // the steps that come now get the whole text
     bool strips_text_ = false;  // of one leading space, when all tokens are put together
     size_t leading_spaces_ = 0;
     double growth_ = 1;  // how many bytes a byte of a token may become, at most

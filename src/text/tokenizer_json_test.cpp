@@ -327,6 +327,39 @@ TEST(TokenizerJson, WhatFollowsTheByteAlphabetSeesTheTextInIt) {
     EXPECT_THAT(*tokenizer.encode("ab a"), ElementsAre(5, 6, 5, 2));
 }
 
+std::string with_decoders(std::string_view file, std::string_view decoder, std::string_view steps) {
+    return replaced(std::string(file), decoder,
+                    fmt::format(R"("decoder": {{"type": "Sequence", "decoders": [{}]}})", steps));
+}
+
+// ByteLevel and Fuse make one text of all tokens.
+TEST(TokenizerJson, DecodersThatSeeTheWholeTextAreRefused) {
+    const std::pair<std::string_view, std::string_view> rows[] = {
+        {R"({"type": "ByteLevel"}, {"type": "Strip", "content": "a", "start": 1, "stop": 0})",
+         "strips more than one leading space"},
+        {R"({"type": "ByteLevel"}, {"type": "WordPiece", "prefix": "##"})", "WordPiece"},
+        {R"({"type": "Fuse"}, {"type": "ByteLevel"})", "ByteLevel"},
+        {R"({"type": "Fuse"}, {"type": "ByteFallback"})", "ByteFallback"},
+        {R"({"type": "Fuse"}, {"type": "Metaspace", "replacement": "▁"})", "Metaspace"},
+    };
+    for (const auto& [steps, name] : rows) {
+        const Error error =
+            error_of(with_decoders(kByteLevel, R"("decoder": {"type": "ByteLevel"})", steps));
+        EXPECT_EQ(error.code, ErrorCode::Unsupported) << steps;
+        EXPECT_THAT(error.message, HasSubstr(name));
+    }
+}
+
+TEST(TokenizerJson, OneOfTwoDecodersIsEnoughToDropTheFirstSpace) {
+    const Tokenizer tokenizer = load(with_decoders(
+        kUnigram,
+        R"("decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"})",
+        R"({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"},
+           {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never"})"));
+    const TokenId ids[] = {3, 5, 1, 4};
+    EXPECT_EQ(*tokenizer.decode(ids), "ab ab");
+}
+
 TEST(TokenizerJson, WithoutADecoderTokensStandApart) {
     const Tokenizer tokenizer = load(replaced(
         std::string(kByteLevel), R"("decoder": {"type": "ByteLevel"})", R"("decoder": null)"));
