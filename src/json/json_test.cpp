@@ -85,6 +85,81 @@ TEST(JsonParse, HT12_ALargeNumberIsNeverReadAsZero) {
     EXPECT_EQ(std::get<double>(parse("0." + zeros + "1e401")->storage()), 1.0);
 }
 
+Value value_of(Flat::View view);
+
+Object members_of(Flat::View view) {
+    Object object;
+    for (auto at = view.begin(); at != view.end(); ++at) {
+        std::string key(*(*at).if_string());
+        object.set(std::move(key), value_of(*++at));
+    }
+    return object;
+}
+
+Value value_of(Flat::View view) {
+    if (const auto text = view.if_string()) {
+        return *text;
+    }
+    if (const auto whole = view.if_whole()) {
+        return *whole;
+    }
+    if (view.kind() == Flat::Kind::Large) {
+        return Value(18446744073709551615U);
+    }
+    if (const auto number = view.if_number()) {
+        return *number;
+    }
+    if (view.kind() == Flat::Kind::List) {
+        Array items;
+        for (const Flat::View item : view) {
+            items.push_back(value_of(item));
+        }
+        return items;
+    }
+    return view.kind() == Flat::Kind::Members ? Value(members_of(view)) : Value();
+}
+
+TEST(JsonParse, FlatMembersSayWhatAValueWould) {
+    const std::string_view big =
+        R"({"k":1,"":-2,"\u00e9\n":"é\\","long enough to be on the heap":[[],{},["x",[1.5]]],"n":null,
+            "u":18446744073709551615,"nested":{"a":{"b":[{"c":"d"}]}}})";
+    const std::string text =
+        fmt::format(R"({{"other":{{"big":[1]}},"in":{{"big":{},"s":2}}}})", big);
+    FlatMember members[] = {{"in", "big"}, {"in", "s"}, {"in", "absent"}};
+    const auto rest = parse(text, members);
+    ASSERT_TRUE(rest) << rest.error().message;
+    EXPECT_EQ(to_text(*rest), R"({"other":{"big":[1]},"in":{"big":null,"s":2}})");
+    EXPECT_EQ(value_of(members[0].flat.root()), *parse(big));
+    EXPECT_EQ(members[0].flat.root().size(), 14U);
+    EXPECT_TRUE(members[1].flat.empty());
+    EXPECT_TRUE(members[2].flat.empty());
+}
+
+TEST(JsonParse, HT12_FlatMembersMayNotOccurTwiceEither) {
+    for (const size_t count : {2U, 8U, 9U, 3000U}) {
+        for (const size_t twice : {size_t{0}, count / 2, count - 1}) {
+            std::string inner;
+            for (size_t i = 0; i < count; ++i) {
+                inner += fmt::format("\"key number {}\":{},", i, i);
+            }
+            FlatMember members[] = {{"a", "b"}};
+            EXPECT_TRUE(parse(R"({"a":{"b":{)" + inner + R"("x":0}}})", members));
+            for (const std::string_view key : {"key number {}", "k\\u0065y number {}"}) {
+                inner += fmt::format("\"{}\":0", fmt::format(fmt::runtime(key), twice));
+                FlatMember again[] = {{"a", "b"}};
+                EXPECT_FALSE(parse(R"({"a":{"b":{)" + inner + "}}}", again)) << count;
+                inner.erase(inner.rfind(',') + 1);
+            }
+        }
+    }
+    for (const std::string_view bad :
+         {R"({"a":{"b":[1],"b":[1]}})", R"({"a":{"b":[{"x":1,"x":2}]}})", R"({"a":{"b":[1})",
+          R"({"a":{"b":[1e999]}})", R"({"a":{"b":["\ud800"]}})"}) {
+        FlatMember members[] = {{"a", "b"}};
+        EXPECT_FALSE(parse(bad, members)) << bad;
+    }
+}
+
 TEST(JsonParse, LargeObjectsFindTheirMembers) {
     std::string text = "{";
     for (int i = 0; i < 1000; ++i) {

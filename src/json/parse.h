@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "base/result.h"
+#include "json/flat.h"
 #include "json/value.h"
 
 namespace weir::json {
@@ -19,5 +21,17 @@ struct ParseLimits {
 //
 // Errors: InvalidArgument with the byte offset; the message never quotes the text.
 Result<Value> parse(std::string_view text, const ParseLimits& limits = {});
+
+// A member of a member of the root that is wanted flat where it is an array or an object.
+struct FlatMember {
+    std::string_view object;
+    std::string_view name;
+    Flat flat = Flat();
+};
+
+// The same, but fills `members`, whose texts borrow `text`, and leaves null in their places.
+// Errors: besides, TooLarge for 4 GiB or more.
+Result<Value> parse(std::string_view text, std::span<FlatMember> members,
+                    const ParseLimits& limits = {});
 
 }  // namespace weir::json

@@ -13,8 +13,8 @@ uint64_t neighbour_hash(char32_t left, char32_t right) {
 
 }  // namespace
 
-Result<void> Bpe::add_token(std::string_view bytes, TokenId id) {
-    if (!tokens_.insert(bytes, id)) {
+Result<void> Bpe::add_token(std::string_view bytes, const TextIndex::Key& key, TokenId id) {
+    if (!tokens_.insert(bytes, key, id)) {
         return data_corrupt("tokens {} and {} have the same text", tokens_.find(bytes), id);
     }
     if (token_bytes_.size() <= id) {

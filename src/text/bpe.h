@@ -40,20 +40,27 @@ class Bpe final : public TokenModel {
 
     // Building: first every token that text can become (no control tokens), then the merges.
     // Errors: DataCorrupt for a text that is there already.
-    Result<void> add_token(std::string_view bytes, TokenId id);
+    Result<void> add_token(std::string_view bytes, TokenId id) {
+        return add_token(bytes, TextIndex::key_of(bytes), id);
+    }
+    Result<void> add_token(std::string_view bytes, const TextIndex::Key& key, TokenId id);
     void reserve(size_t tokens, size_t bytes) { tokens_.reserve(tokens, bytes); }
     void reserve_merges(size_t merges) { merges_.reserve(merges); }
     void set_byte_token(uint8_t byte, TokenId id) { byte_tokens_[byte] = id; }
+    void prefetch_merge(TokenId left, TokenId right) const { merges_.prefetch(left, right); }
     void add_merge(TokenId left, TokenId right, Merge merge);
     // The symbol of a token or of a character that has none.
     uint32_t symbol_of(std::string_view bytes);
     // Ends building. `vocab_size` bounds all ids.
     void finish(size_t vocab_size);
 
-    // Says that find_symbol will be asked for it soon; see TextIndex::prefetch.
-    void prefetch_symbol(std::string_view bytes) const { tokens_.prefetch(bytes); }
+    // Says that the symbol of this key is wanted soon; see TextIndex::prefetch.
+    void prefetch_symbol(const TextIndex::Key& key) const { tokens_.prefetch(key); }
     // A token or a character that has none; TextIndex::kNone for what is neither.
     uint32_t find_symbol(std::string_view bytes) const { return tokens_.find(bytes); }
+    uint32_t find_symbol(std::string_view bytes, const TextIndex::Key& key) const {
+        return tokens_.find(bytes, key);
+    }
 
     std::optional<TokenId> find(std::string_view bytes) const override;
     Result<void> encode(std::string_view text, std::span<const Piece> pieces,

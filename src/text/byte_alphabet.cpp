@@ -8,7 +8,7 @@ namespace weir::text {
 namespace {
 
 // Printable Latin-1 stands for itself; the other bytes follow from U+0100 on, in order.
-std::array<char32_t, 256> byte_alphabet() {
+constexpr std::array<char32_t, 256> byte_alphabet() {
     std::array<char32_t, 256> alphabet{};
     char32_t next = 0x100;
     for (size_t byte = 0; byte < alphabet.size(); ++byte) {
@@ -19,11 +19,12 @@ std::array<char32_t, 256> byte_alphabet() {
     return alphabet;
 }
 
-constexpr char32_t kAlphabetEnd = 0x144;
+// Every character of the alphabet has one or two bytes: up to here two begin with 0xC2 to 0xC5.
+constexpr size_t kTwoBytesEnd = 0x180;
 
 // The inverse, by code point; -1 is no byte.
-std::array<int16_t, kAlphabetEnd> byte_of_character() {
-    std::array<int16_t, kAlphabetEnd> bytes{};
+constexpr std::array<int16_t, kTwoBytesEnd> byte_of_character() {
+    std::array<int16_t, kTwoBytesEnd> bytes{};
     bytes.fill(-1);
     const auto alphabet = byte_alphabet();
     for (size_t byte = 0; byte < alphabet.size(); ++byte) {
@@ -34,24 +35,37 @@ std::array<int16_t, kAlphabetEnd> byte_of_character() {
 
 }  // namespace
 
+bool append_bytes_of_byte_level(std::string_view token, std::string& out) {
+    static constexpr auto kBytes = byte_of_character();
+    const size_t before = out.size();
+    out.resize(before + token.size());
+    char* to = out.data() + before;
+    for (size_t at = 0; at < token.size(); ++at) {
+        size_t code_point = static_cast<unsigned char>(token[at]);
+        if (code_point >= 0x80) {
+            const size_t second =
+                at + 1 < token.size() ? static_cast<unsigned char>(token[at + 1]) : 0;
+            if (code_point < 0xC2 || code_point > 0xC5 || (second & 0xC0) != 0x80) {
+                out.resize(before);
+                return false;
+            }
+            code_point = (code_point & 0x1F) << 6 | (second & 0x3F);
+            ++at;
+        }
+        if (kBytes[code_point] < 0) {
+            out.resize(before);
+            return false;
+        }
+        *to++ = static_cast<char>(kBytes[code_point]);
+    }
+    out.resize(static_cast<size_t>(to - out.data()));
+    return true;
+}
+
 std::optional<std::string> bytes_of_byte_level(std::string_view token) {
-    static const auto bytes = byte_of_character();
-    std::string out;
-    out.reserve(token.size());
-    for (size_t at = 0; at < token.size();) {
-        const auto first = static_cast<unsigned char>(token[at]);
-        char32_t code_point = first;
-        size_t size = 1;
-        if (first >= 0x80) {
-            const utf8::Decoded next = utf8::decode(token, at);
-            code_point = next.valid ? next.code_point : kAlphabetEnd;
-            size = next.bytes;
-        }
-        if (code_point >= kAlphabetEnd || bytes[code_point] < 0) {
-            return std::nullopt;
-        }
-        out.push_back(static_cast<char>(bytes[code_point]));
-        at += size;
+    std::optional<std::string> out(std::in_place);
+    if (!append_bytes_of_byte_level(token, *out)) {
+        out.reset();
     }
     return out;
 }

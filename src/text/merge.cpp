@@ -461,7 +461,7 @@ void MergeTable::grow(size_t slots) {
     if (slots <= slots_.size()) {
         return;
     }
-    const std::vector<Slot> before = std::exchange(slots_, std::vector<Slot>(slots));
+    const LargeVector<Slot> before = std::exchange(slots_, LargeVector<Slot>(slots));
     mask_ = slots - 1;
     // Half full at most, so this is twice as many bits for each slot.
     filter_.assign(slots / 2 * kFilterBitsPerMerge / 64, 0);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/large_vector.h"
+
 namespace weir::text {
 
 // What two neighbouring symbols merge to, and how early.
@@ -37,6 +39,13 @@ class MergeTable {
         }
     }
 
+    // Says that insert will be called for the pair soon.
+    void prefetch(uint32_t left, uint32_t right) const {
+        const uint64_t hash = hash_of(key_of(left, right));
+        __builtin_prefetch(&slots_[slot_of(hash)]);
+        __builtin_prefetch(&filter_[(static_cast<size_t>(hash) & filter_mask_) / 64]);
+    }
+
   private:
     // Both halves at once are no symbol, so no merge has this key; its Merge stays kNever.
     static constexpr uint64_t kEmpty = UINT64_MAX;
@@ -57,12 +66,12 @@ class MergeTable {
     }
     void grow(size_t slots);
 
-    std::vector<Slot> slots_ = std::vector<Slot>(2);
+    LargeVector<Slot> slots_ = LargeVector<Slot>(2);
     size_t mask_ = 1;
     size_t used_ = 0;
     // Most pairs of a text never merge, and the table is larger than a core's own cache: a bit for
     // each hash says of nearly all of them that they are not there.
-    std::vector<uint64_t> filter_ = std::vector<uint64_t>(1);
+    LargeVector<uint64_t> filter_ = LargeVector<uint64_t>(1);
     size_t filter_mask_ = 63;
 };
 

@@ -49,9 +49,8 @@ void TextIndex::grow(size_t slots) {
     }
 }
 
-bool TextIndex::insert(std::string_view text, uint32_t value) {
+bool TextIndex::insert(std::string_view text, const Key& key, uint32_t value) {
     grow(slots_for(entries_.size() + 1));
-    const Key key = key_of(text);
     Slot& slot = slots_[slot_of(text, key)];
     if (slot.entry != kNone) {
         return false;

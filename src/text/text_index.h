@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/large_vector.h"
+
 namespace weir::text {
 
 // Text to number, by open addressing; the texts lie together in one arena. Made for vocabularies:
@@ -16,19 +18,44 @@ class TextIndex {
   public:
     static constexpr uint32_t kNone = UINT32_MAX;
 
+    // A text as it is compared. One of up to 15 bytes is its own key, so that finding a word costs
+    // one cache line. A longer one has its hash there and is compared in the arena.
+    struct Key {
+        uint64_t low = 0;
+        uint64_t high = 0;  // the upper byte is the length, 0xFF for a long text
+        friend bool operator==(const Key&, const Key&) = default;
+    };
+
     void reserve(size_t texts, size_t bytes);
     // Returns false, and changes nothing, if the text is there already.
-    bool insert(std::string_view text, uint32_t value);
+    bool insert(std::string_view text, uint32_t value) { return insert(text, key_of(text), value); }
     uint32_t find(std::string_view text) const {  // kNone if absent
-        // An empty slot's value is kNone.
-        return slots_.empty() ? kNone : slots_[slot_of(text, key_of(text))].value;
+        return find(text, key_of(text));
     }
-    // Asks the memory for what find and insert will look at: a vocabulary's table is larger than
-    // the caches, and its reader knows long before which texts come next.
-    void prefetch(std::string_view text) const {
+
+    // The same in two steps: a vocabulary's table is larger than the caches, and its reader knows
+    // long before which texts come next. The key is key_of(text).
+    bool insert(std::string_view text, const Key& key, uint32_t value);
+    uint32_t find(std::string_view text, const Key& key) const {
+        // An empty slot's value is kNone.
+        return slots_.empty() ? kNone : slots_[slot_of(text, key)].value;
+    }
+    // Asks the memory for what find and insert will look at.
+    void prefetch(const Key& key) const {
         if (!slots_.empty()) {
-            __builtin_prefetch(&slots_[hash_of(key_of(text)) & (slots_.size() - 1)]);
+            __builtin_prefetch(&slots_[hash_of(key) & (slots_.size() - 1)]);
         }
+    }
+    static Key key_of(std::string_view text) {
+        const size_t size = text.size();
+        if (size > kShortBytesMax) {
+            return key_of_long(text);
+        }
+        const uint64_t length = uint64_t{size} << 56;
+        if (size < 8) {
+            return {load_up_to_7(text.data(), size), length};
+        }
+        return {load<uint64_t>(text.data()), load_up_to_7(text.data() + 8, size - 8) | length};
     }
     size_t size() const { return entries_.size(); }
 
@@ -44,13 +71,6 @@ class TextIndex {
         uint64_t offset;  // in arena_
         uint32_t bytes;
         uint32_t value;
-    };
-    // A text of up to 15 bytes is its own key, compared in the slot: finding a word costs one
-    // cache line. A longer one has its hash there and is compared in the arena.
-    struct Key {
-        uint64_t low = 0;
-        uint64_t high = 0;  // the upper byte is the length, 0xFF for a long text
-        friend bool operator==(const Key&, const Key&) = default;
     };
     struct Slot {
         Key key;
@@ -81,17 +101,6 @@ class TextIndex {
         return at(0) | at(count / 2) << (8 * (count / 2)) | at(count - 1) << (8 * (count - 1));
     }
     static Key key_of_long(std::string_view text);
-    static Key key_of(std::string_view text) {
-        const size_t size = text.size();
-        if (size > kShortBytesMax) {
-            return key_of_long(text);
-        }
-        const uint64_t length = uint64_t{size} << 56;
-        if (size < 8) {
-            return {load_up_to_7(text.data(), size), length};
-        }
-        return {load<uint64_t>(text.data()), load_up_to_7(text.data() + 8, size - 8) | length};
-    }
     static size_t hash_of(const Key& key) {
         const uint64_t mixed = (key.low ^ (key.high * kMultiplier)) * kMultiplier;
         return static_cast<size_t>((mixed ^ (mixed >> 32)) * kMultiplier >> 24);
@@ -116,7 +125,7 @@ class TextIndex {
 
     std::vector<char> arena_;
     std::vector<Entry> entries_;
-    std::vector<Slot> slots_;
+    LargeVector<Slot> slots_;
 };
 
 }  // namespace weir::text

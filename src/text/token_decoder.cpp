@@ -1,6 +1,7 @@
 #include "text/token_decoder.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/utf8.h"
@@ -193,8 +194,16 @@ void TokenDecoder::apply(const Step& step, Place place, std::string& text) {
 }
 
 std::string TokenDecoder::bytes_of(std::string_view token, Place place) const {
-    std::string text(token);
-    for (const Step& step : steps_) {
+    std::string text;
+    std::span<const Step> steps = steps_;
+    // Nearly every large vocabulary begins, and ends, with this step.
+    if (!steps.empty() && steps[0].kind == Kind::ByteLevel &&
+        append_bytes_of_byte_level(token, text)) {
+        steps = steps.subspan(1);
+    } else {
+        text = token;
+    }
+    for (const Step& step : steps) {
         apply(step, place, text);
     }
     if (strips_text_ && place == Place::First && text.starts_with(' ')) {

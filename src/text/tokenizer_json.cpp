@@ -136,7 +136,8 @@ Result<void> place_added_tokens(std::vector<Added> added, Tokenizer::Parts& part
 
 // The order matters: added tokens say which entries of the vocabulary are control tokens, and only
 // what is not may come out of the model.
-Result<Tokenizer::Parts> read_file(Fields& root) {
+Result<Tokenizer::Parts> read_file(Fields& root, const json::Flat& vocab,
+                                   const json::Flat& merges) {
     Tokenizer::Parts parts;
     PreTokenizerSteps pre;
     WEIR_TRY(read_normalizer(root.get("normalizer"), parts.normalizer));
@@ -147,7 +148,8 @@ Result<Tokenizer::Parts> read_file(Fields& root) {
     if (model_object == nullptr) {
         return data_corrupt("tokenizer.json has no model");
     }
-    ModelContext context{.byte_level = pre.byte_level, .guarded = {}};
+    ModelContext context{
+        .vocab = vocab, .merges = merges, .byte_level = pre.byte_level, .guarded = {}};
     for (const Added& token : added) {
         if (token.token.guarded) {
             context.guarded.insert(token.token.id);
@@ -220,7 +222,8 @@ Result<void> read_config(std::string_view text, bool has_template, Tokenizer::Pa
 
 Result<Tokenizer> Tokenizer::from_tokenizer_json(std::string_view json,
                                                  std::string_view config_json) {
-    const auto value = json::parse(json);
+    json::FlatMember large[] = {{"model", "vocab"}, {"model", "merges"}};
+    const auto value = json::parse(json, large);
     if (!value) {
         return std::unexpected(as_corrupt(value.error(), "tokenizer.json"));
     }
@@ -229,7 +232,7 @@ Result<Tokenizer> Tokenizer::from_tokenizer_json(std::string_view json,
         return std::unexpected(as_corrupt(std::move(root).error(), "tokenizer.json"));
     }
     const bool has_template = root->get("post_processor") != nullptr;
-    auto parts = read_file(*root);
+    auto parts = read_file(*root, large[0].flat, large[1].flat);
     if (!parts) {
         return std::unexpected(as_corrupt(std::move(parts).error(), "tokenizer.json"));
     }

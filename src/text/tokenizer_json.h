@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "json/fields.h"
+#include "json/flat.h"
 #include "text/token_decoder.h"
 #include "text/tokenizer_parts.h"
 
@@ -66,6 +67,9 @@ struct VocabularyEntry {
 
 // What a model's reader needs to know of the rest of the file.
 struct ModelContext {
+    // The members of that name where they are arrays or objects; else empty, and in their places.
+    const json::Flat& vocab;
+    const json::Flat& merges;
     bool byte_level = false;
     std::unordered_set<TokenId> guarded;  // added tokens that must not come out of the model
 };

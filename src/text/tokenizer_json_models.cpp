@@ -15,9 +15,9 @@ using json::Fields;
 // SentencePiece's price of a character that no token says, below the worst token.
 constexpr double kUnknownPenalty = 10;
 
-Result<TokenId> id_of(const json::Value& value, std::string_view text) {
-    const auto* id = std::get_if<int64_t>(&value.storage());
-    if (id == nullptr || *id < 0 || static_cast<uint64_t>(*id) >= kVocabTokensMax) {
+Result<TokenId> id_of(json::Flat::View value, std::string_view text) {
+    const auto id = value.if_whole();
+    if (!id || *id < 0 || static_cast<uint64_t>(*id) >= kVocabTokensMax) {
         return data_corrupt("model.vocab['{}'] is no token id", text.substr(0, 64));
     }
     return static_cast<TokenId>(*id);
@@ -30,44 +30,64 @@ Result<void> check_count(size_t count) {
     return {};
 }
 
-// {"text": id, …}
-Result<std::vector<VocabularyEntry>> read_vocabulary(Fields& model) {
-    WEIR_TRY_ASSIGN(const json::Object* vocab, model.object("vocab"));
-    if (vocab == nullptr) {
-        return data_corrupt("model.vocab is missing");
+// The large member `name`; the error says what stands in its place.
+Result<json::Flat::View> require(Fields& model, std::string_view name, const json::Flat& flat,
+                                 json::Flat::Kind kind) {
+    const std::string_view wanted = kind == json::Flat::Kind::Members ? "object" : "array";
+    if (flat.empty()) {
+        const json::Value* other = model.get(name);
+        return data_corrupt("model.{} must be an {}, not {}", name, wanted,
+                            other == nullptr ? "missing" : other->kind());
     }
-    WEIR_TRY(check_count(vocab->size()));
+    if (flat.root().kind() != kind) {
+        return data_corrupt("model.{} must be an {}, not {}", name, wanted,
+                            flat.root().kind_name());
+    }
+    return flat.root();
+}
+
+// {"text": id, …}
+Result<std::vector<VocabularyEntry>> read_vocabulary(Fields& model, const ModelContext& context) {
+    WEIR_TRY_ASSIGN(const json::Flat::View vocab,
+                    require(model, "vocab", context.vocab, json::Flat::Kind::Members));
+    const size_t count = vocab.size() / 2;
+    WEIR_TRY(check_count(count));
     std::vector<VocabularyEntry> entries;
-    entries.reserve(vocab->size());
-    for (const auto& [text, value] : *vocab) {
+    entries.reserve(count);
+    for (auto at = vocab.begin(); at != vocab.end(); ++at) {
+        const std::string_view text = *(*at).if_string();
+        ++at;
         if (text.size() > kTokenBytesMax) {
             return data_corrupt("a token of model.vocab has {} bytes", text.size());
         }
-        WEIR_TRY_ASSIGN(const TokenId id, id_of(value, text));
+        WEIR_TRY_ASSIGN(const TokenId id, id_of(*at, text));
         entries.push_back({text, id});
     }
     return entries;
 }
 
-std::optional<double> number_of(const json::Value& value) {
-    if (const auto* number = std::get_if<double>(&value.storage())) {
-        return *number;
+// Both values of an array that has two.
+std::optional<std::pair<json::Flat::View, json::Flat::View>> pair_of(json::Flat::View value) {
+    if (value.kind() != json::Flat::Kind::List || value.size() != 2) {
+        return std::nullopt;
     }
-    const auto* whole = std::get_if<int64_t>(&value.storage());
-    return whole == nullptr ? std::nullopt : std::optional(static_cast<double>(*whole));
+    auto at = value.begin();
+    const json::Flat::View first = *at;
+    return std::pair(first, *++at);
 }
 
 // [["text", score], …]; an id is a position.
-Result<std::vector<VocabularyEntry>> read_scored_vocabulary(Fields& model) {
-    WEIR_TRY_ASSIGN(const json::Array* vocab, model.require_array("vocab"));
-    WEIR_TRY(check_count(vocab->size()));
+Result<std::vector<VocabularyEntry>> read_scored_vocabulary(Fields& model,
+                                                            const ModelContext& context) {
+    WEIR_TRY_ASSIGN(const json::Flat::View vocab,
+                    require(model, "vocab", context.vocab, json::Flat::Kind::List));
+    WEIR_TRY(check_count(vocab.size()));
     std::vector<VocabularyEntry> entries;
-    entries.reserve(vocab->size());
-    for (const json::Value& value : *vocab) {
-        const json::Array* pair = value.if_array();
-        const std::string* text =
-            pair != nullptr && pair->size() == 2 ? (*pair)[0].if_string() : nullptr;
-        const auto score = text != nullptr ? number_of((*pair)[1]) : std::nullopt;
+    entries.reserve(vocab.size());
+    for (const json::Flat::View value : vocab) {
+        const auto pair = pair_of(value);
+        const auto text = pair ? pair->first.if_string() : std::nullopt;
+        const auto score = text ? pair->second.if_number() : std::nullopt;
         if (!score || !std::isfinite(*score) || text->size() > kTokenBytesMax) {
             return data_corrupt("model.vocab[{}] is no text with a score", entries.size());
         }
@@ -96,7 +116,7 @@ class BpeReader {
     BpeReader(Fields& model, const ModelContext& context) : model_(model), context_(context) {}
 
     Result<JsonModel> read() {
-        WEIR_TRY_ASSIGN(read_.vocabulary, read_vocabulary(model_));
+        WEIR_TRY_ASSIGN(read_.vocabulary, read_vocabulary(model_, context_));
         WEIR_TRY(read_options());
         bpe_ = std::make_unique<Bpe>(options_);
         WEIR_TRY(add_tokens());
@@ -138,8 +158,8 @@ class BpeReader {
     // A text of the file as the symbols spell it. Borrowed where it is the same.
     std::string_view own_bytes(std::string_view text, std::string& buffer) const {
         if (context_.byte_level) {
-            if (auto bytes = bytes_of_byte_level(text)) {
-                buffer = *std::move(bytes);
+            buffer.clear();
+            if (append_bytes_of_byte_level(text, buffer)) {
                 return buffer;
             }
         }
@@ -152,6 +172,7 @@ class BpeReader {
             bytes_total += entry.text.size();
         }
         bpe_->reserve(read_.vocabulary.size(), bytes_total);
+        TokenList list(*bpe_);
         std::string buffer;
         for (const auto& [text, id, score] : read_.vocabulary) {
             const std::string_view bytes = own_bytes(text, buffer);
@@ -171,44 +192,33 @@ class BpeReader {
                     continue;
                 }
             }
-            WEIR_TRY(bpe_->add_token(bytes, id));
-        }
-        return {};
-    }
-
-    Result<void> read_merges() {
-        WEIR_TRY_ASSIGN(const json::Array* merges, model_.require_array("merges"));
-        if (merges->size() > kMergesMax) {
-            return data_corrupt("model.merges has {} merges", merges->size());
-        }
-        bpe_->reserve_merges(merges->size());
-        MergeList list(*bpe_, {.merges = "model.merges", .vocabulary = "model.vocab"});
-        for (size_t rank = 0; rank < merges->size(); ++rank) {
-            WEIR_TRY(read_merge((*merges)[rank], rank, list));
+            WEIR_TRY(list.add(bytes, id));
         }
         return list.finish();
     }
 
-    Result<void> read_merge(const json::Value& value, size_t rank, MergeList& list) {
-        std::string_view left;
-        std::string_view right;
-        if (const std::string* text = value.if_string()) {
-            const size_t space = text->find(' ');
-            if (space == std::string::npos) {
-                return data_corrupt("model.merges[{}] is not two tokens", rank);
-            }
-            left = std::string_view(*text).substr(0, space);
-            right = std::string_view(*text).substr(space + 1);
-        } else if (const json::Array* pair = value.if_array();
-                   pair != nullptr && pair->size() == 2 && (*pair)[0].if_string() != nullptr &&
-                   (*pair)[1].if_string() != nullptr) {
-            left = *(*pair)[0].if_string();
-            right = *(*pair)[1].if_string();
-        } else {
+    Result<void> read_merges() {
+        WEIR_TRY_ASSIGN(const json::Flat::View merges,
+                        require(model_, "merges", context_.merges, json::Flat::Kind::List));
+        if (merges.size() > kMergesMax) {
+            return data_corrupt("model.merges has {} merges", merges.size());
+        }
+        bpe_->reserve_merges(merges.size());
+        MergeList list(*bpe_, {.merges = "model.merges", .vocabulary = "model.vocab"});
+        size_t rank = 0;
+        for (const json::Flat::View merge : merges) {
+            WEIR_TRY(read_merge(merge, rank++, list));
+        }
+        return list.finish();
+    }
+
+    Result<void> read_merge(json::Flat::View value, size_t rank, MergeList& list) {
+        const auto halves = halves_of(value);
+        if (!halves) {
             return data_corrupt("model.merges[{}] is not two tokens", rank);
         }
-        left = own_bytes(left, left_);
-        right = own_bytes(right, right_);
+        const std::string_view left = own_bytes(halves->first, left_);
+        const std::string_view right = own_bytes(halves->second, right_);
         if (guarded_texts_.size() > 0) {
             joined_.assign(left).append(right);
             for (const std::string_view text : {left, right, std::string_view(joined_)}) {
@@ -218,6 +228,21 @@ class BpeReader {
             }
         }
         return list.add(left, right, rank);
+    }
+
+    // Of "left right" or ["left", "right"].
+    static std::optional<std::pair<std::string_view, std::string_view>> halves_of(
+        json::Flat::View value) {
+        if (const auto text = value.if_string()) {
+            const size_t space = text->find(' ');
+            return space == std::string_view::npos
+                       ? std::nullopt
+                       : std::optional(std::pair(text->substr(0, space), text->substr(space + 1)));
+        }
+        const auto pair = pair_of(value);
+        const auto left = pair ? pair->first.if_string() : std::nullopt;
+        const auto right = pair ? pair->second.if_string() : std::nullopt;
+        return left && right ? std::optional(std::pair(*left, *right)) : std::nullopt;
     }
 
     Fields& model_;
@@ -236,7 +261,7 @@ class BpeReader {
 
 Result<JsonModel> read_unigram(Fields& model, const ModelContext& context) {
     JsonModel read;
-    WEIR_TRY_ASSIGN(read.vocabulary, read_scored_vocabulary(model));
+    WEIR_TRY_ASSIGN(read.vocabulary, read_scored_vocabulary(model, context));
     std::optional<int64_t> unknown;
     bool byte_fallback = false;
     WEIR_TRY(model.read("unk_id", json::in_range<int64_t>(0, kVocabTokensMax), unknown));
@@ -270,7 +295,7 @@ Result<JsonModel> read_unigram(Fields& model, const ModelContext& context) {
 // WordPiece, and WordLevel, which knows whole words alone.
 Result<JsonModel> read_wordpiece(Fields& model, const ModelContext& context, bool whole_words) {
     JsonModel read;
-    WEIR_TRY_ASSIGN(read.vocabulary, read_vocabulary(model));
+    WEIR_TRY_ASSIGN(read.vocabulary, read_vocabulary(model, context));
     WEIR_TRY_ASSIGN(read.unknown, read_unknown(model, read.vocabulary));
     std::string prefix = "##";
     WordPiece::Options options{.unknown = read.unknown, .whole_words_only = whole_words};
@@ -303,9 +328,10 @@ Result<JsonModel> read_model(Fields& model, const ModelContext& context) {
     WEIR_TRY(model.read("type", type));
     // Old files leave the type out: only BPE has merges, only Unigram's vocabulary is a list.
     if (!type) {
-        const json::Value* vocab = model.get("vocab");
-        const bool is_list = vocab != nullptr && vocab->if_array() != nullptr;
-        type = model.get("merges") != nullptr ? "BPE" : is_list ? "Unigram" : "WordPiece";
+        const json::Flat& vocab = context.vocab;
+        const bool is_list = !vocab.empty() && vocab.root().kind() == json::Flat::Kind::List;
+        const bool has_merges = !context.merges.empty() || model.get("merges") != nullptr;
+        type = has_merges ? "BPE" : is_list ? "Unigram" : "WordPiece";
     }
     if (*type == "BPE") {
         return BpeReader(model, context).read();

@@ -75,28 +75,49 @@ std::string spaces_of_metaspace(std::string_view token) {
     return out;
 }
 
+Result<void> TokenList::add(std::string_view bytes, TokenId id) {
+    Waiting& token = waiting_[count_++];
+    token.bytes.assign(bytes);
+    token.key = TextIndex::key_of(bytes);
+    token.id = id;
+    bpe_.prefetch_symbol(token.key);
+    return count_ == waiting_.size() ? finish() : Result<void>();
+}
+
+Result<void> TokenList::finish() {
+    for (const Waiting& token : std::span(waiting_).first(std::exchange(count_, 0))) {
+        WEIR_TRY(bpe_.add_token(token.bytes, token.key, token.id));
+    }
+    return {};
+}
+
 Result<void> MergeList::add(std::string_view left, std::string_view right, size_t rank) {
     Waiting& merge = waiting_[count_++];
     merge.joined.assign(left).append(right);
     merge.left_bytes = left.size();
     merge.rank = rank;
-    bpe_.prefetch_symbol(left);
-    bpe_.prefetch_symbol(right);
-    bpe_.prefetch_symbol(merge.joined);
+    for (size_t i = 0; i < std::size(merge.keys); ++i) {
+        merge.keys[i] = TextIndex::key_of(merge.text(i));
+        bpe_.prefetch_symbol(merge.keys[i]);
+    }
     return count_ == waiting_.size() ? finish() : Result<void>();
 }
 
 Result<void> MergeList::finish() {
-    for (const Waiting& merge : std::span(waiting_).first(std::exchange(count_, 0))) {
-        const std::string_view joined = merge.joined;
-        const uint32_t left = bpe_.find_symbol(joined.substr(0, merge.left_bytes));
-        const uint32_t right = bpe_.find_symbol(joined.substr(merge.left_bytes));
-        const uint32_t result = bpe_.find_symbol(joined);
-        if (left == TextIndex::kNone || right == TextIndex::kNone || result == TextIndex::kNone) {
-            return data_corrupt("{}[{}] names a token that is not in {}", names_.merges, merge.rank,
-                                names_.vocabulary);
+    const auto waiting = std::span(waiting_).first(std::exchange(count_, 0));
+    for (Waiting& merge : waiting) {
+        for (size_t i = 0; i < std::size(merge.keys); ++i) {
+            merge.symbols[i] = bpe_.find_symbol(merge.text(i), merge.keys[i]);
+            if (merge.symbols[i] == TextIndex::kNone) {
+                return data_corrupt("{}[{}] names a token that is not in {}", names_.merges,
+                                    merge.rank, names_.vocabulary);
+            }
         }
-        bpe_.add_merge(left, right, {static_cast<uint32_t>(merge.rank), result});
+        bpe_.prefetch_merge(merge.symbols[0], merge.symbols[1]);
+    }
+    for (const Waiting& merge : waiting) {
+        bpe_.add_merge(merge.symbols[0], merge.symbols[1],
+                       {static_cast<uint32_t>(merge.rank), merge.symbols[2]});
     }
     return {};
 }

@@ -61,8 +61,30 @@ std::optional<uint8_t> byte_of_name(std::string_view token);
 inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // U+2581
 std::string spaces_of_metaspace(std::string_view token);
 
-// Ranked merges on their way into a model, looked up a few at a time: a vocabulary's table is
-// larger than the caches, and one after the other they would wait for the memory most of the time.
+// Tokens on their way into a model, looked up a few at a time: a vocabulary's table is larger than
+// the caches, and one after the other they would wait for the memory most of the time.
+class TokenList {
+  public:
+    explicit TokenList(Bpe& bpe) : bpe_(bpe) {}
+
+    // As Bpe::add_token, which comes a little later. After the last one: finish.
+    Result<void> add(std::string_view bytes, TokenId id);
+    Result<void> finish();
+
+  private:
+    struct Waiting {
+        std::string bytes;
+        TextIndex::Key key;
+        TokenId id = 0;
+    };
+    static constexpr size_t kAtOnce = 16;
+
+    Bpe& bpe_;
+    std::array<Waiting, kAtOnce> waiting_;
+    size_t count_ = 0;
+};
+
+// The same for ranked merges.
 class MergeList {
   public:
     // What the file calls its list of merges and its vocabulary, for errors.
@@ -82,6 +104,15 @@ class MergeList {
         std::string joined;
         size_t left_bytes = 0;
         size_t rank = 0;
+        TextIndex::Key keys[3];  // left, right, joined
+        uint32_t symbols[3] = {};
+
+        std::string_view text(size_t which) const {
+            const std::string_view all = joined;
+            return which == 0   ? all.substr(0, left_bytes)
+                   : which == 1 ? all.substr(left_bytes)
+                                : all;
+        }
     };
     static constexpr size_t kAtOnce = 16;
 

@@ -115,6 +115,8 @@ class SpecReader {
 
     const VocabSpec& spec_;
     Tokenizer::Parts parts_;
+    std::string left_;  // of a merge
+    std::string right_;
 };
 
 // A token that is found by its name: control and user-defined ones.
@@ -151,6 +153,7 @@ void SpecReader::set_ends(bool bos_by_default) {
 
 Result<void> SpecReader::read_byte_level_tokens(Bpe& bpe) {
     parts_.tokens.resize(spec_.tokens.size());
+    TokenList list(bpe);
     for (size_t id = 0; id < spec_.tokens.size(); ++id) {
         const std::string_view text = spec_.tokens[id];
         auto& token = parts_.tokens[id];
@@ -164,18 +167,16 @@ Result<void> SpecReader::read_byte_level_tokens(Bpe& bpe) {
             }
             continue;
         }
-        auto bytes = bytes_of_byte_level(text);
-        if (!bytes || bytes->empty()) {
+        if (!append_bytes_of_byte_level(text, token.bytes) || text.empty()) {
             token.bytes = std::string(text);  // as it stands; nothing merges to it
             continue;
         }
-        token.bytes = *std::move(bytes);
-        WEIR_TRY(bpe.add_token(token.bytes, static_cast<TokenId>(id)));
+        WEIR_TRY(list.add(token.bytes, static_cast<TokenId>(id)));
         if (token.bytes.size() == 1) {
             bpe.set_byte_token(static_cast<uint8_t>(token.bytes[0]), static_cast<TokenId>(id));
         }
     }
-    return {};
+    return list.finish();
 }
 
 Result<void> SpecReader::read_merge(size_t rank, Spelling spelling, MergeList& list) {
@@ -189,12 +190,12 @@ Result<void> SpecReader::read_merge(size_t rank, Spelling spelling, MergeList& l
     if (spelling == Spelling::Plain) {
         return list.add(left, right, rank);
     }
-    const auto left_bytes = bytes_of_byte_level(left);
-    const auto right_bytes = bytes_of_byte_level(right);
-    if (!left_bytes || !right_bytes) {
+    left_.clear();
+    right_.clear();
+    if (!append_bytes_of_byte_level(left, left_) || !append_bytes_of_byte_level(right, right_)) {
         return data_corrupt("tokenizer.ggml.merges[{}] is not written in the byte alphabet", rank);
     }
-    return list.add(*left_bytes, *right_bytes, rank);
+    return list.add(left_, right_, rank);
 }
 
 Result<void> SpecReader::read_merges(Spelling spelling, Bpe& bpe) {
