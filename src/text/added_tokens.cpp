@@ -51,92 +51,102 @@ Result<void> AddedTokens::add(AddedToken token) {
     if (bytes_ > kBytesMax) {
         return data_corrupt("the names of added tokens have more than {} bytes", kBytesMax);
     }
-    uint32_t node = kRoot;
-    for (const char character : token.content) {
-        const uint64_t edge = uint64_t{node} << 8 | static_cast<unsigned char>(character);
-        const auto [found, added] = edges_.try_emplace(edge, static_cast<uint32_t>(nodes_.size()));
-        if (added) {
-            nodes_.emplace_back();
-        }
-        node = found->second;
-    }
-    if (nodes_[node].token == UINT32_MAX) {
-        nodes_[node].token = static_cast<uint32_t>(tokens_.size());
-        begins_[static_cast<unsigned char>(token.content.front())] = true;
+    if (by_content_.insert(token.content, static_cast<uint32_t>(tokens_.size()))) {
         tokens_.push_back(std::move(token));
     }
     return {};
 }
 
-std::optional<uint32_t> AddedTokens::child(uint32_t node, unsigned char byte) const {
-    const auto edge = edges_.find(uint64_t{node} << 8 | byte);
-    return edge == edges_.end() ? std::nullopt : std::optional(edge->second);
+void AddedTokens::finish() {
+    for (const bool guarded : {false, true}) {
+        std::vector<std::string_view> names;
+        std::vector<uint32_t> numbers;
+        for (size_t i = 0; i < tokens_.size(); ++i) {
+            if (tokens_[i].guarded == guarded) {
+                names.push_back(tokens_[i].content);
+                numbers.push_back(static_cast<uint32_t>(i));
+            }
+        }
+        (guarded ? guarded_ : anywhere_) = NameFinder(names, numbers);
+    }
 }
 
 std::optional<TokenId> AddedTokens::find(std::string_view content) const {
-    uint32_t node = kRoot;
-    for (const char character : content) {
-        const auto next = child(node, static_cast<unsigned char>(character));
-        if (!next) {
-            return std::nullopt;
-        }
-        node = *next;
-    }
-    const uint32_t token = nodes_[node].token;
-    return token == UINT32_MAX ? std::nullopt : std::optional(tokens_[token].id);
+    const uint32_t token = by_content_.find(content);
+    return token == TextIndex::kNone ? std::nullopt : std::optional(tokens_[token].id);
 }
 
-const AddedToken* AddedTokens::longest_at(std::string_view text, size_t at,
-                                          size_t trusted_until) const {
-    const AddedToken* longest = nullptr;
-    uint32_t node = kRoot;
-    for (size_t end = at; end < text.size(); ++end) {
-        const auto next = child(node, static_cast<unsigned char>(text[end]));
-        if (!next) {
+// A window of the text, and where tokens begin in it.
+struct AddedTokens::Place {
+    size_t begin = 0;
+    size_t end = 0;
+    size_t range = 0;  // the first trusted one that ends behind `begin`
+    std::vector<NameFinder::Found> found;
+};
+
+// In the order of their beginnings, the longer one first where two kinds begin together.
+void AddedTokens::find_places(std::string_view text, TrustedRanges trusted, Place& place) const {
+    const auto limit = [&](const NameFinder& finder, size_t end) {
+        return place.end + std::min(end - place.end, finder.longest());
+    };
+    place.found.clear();
+    if (!anywhere_.empty()) {
+        anywhere_.find(text, place.begin, place.end, limit(anywhere_, text.size()), place.found);
+    }
+    while (place.range < trusted.size() && trusted[place.range].end <= place.begin) {
+        ++place.range;
+    }
+    for (size_t i = place.range; !guarded_.empty() && i < trusted.size(); ++i) {
+        const auto [begin, end] = trusted[i];
+        if (begin >= place.end) {
             break;
         }
-        node = *next;
-        if (nodes_[node].token != UINT32_MAX) {
-            const AddedToken& token = tokens_[nodes_[node].token];
-            if (!token.guarded || end < trusted_until) {
-                longest = &token;
-            }
-        }
+        guarded_.find(text, std::max(begin, place.begin), std::min(end, place.end),
+                      end <= place.end ? end : limit(guarded_, end), place.found);
     }
-    return longest;
+    std::ranges::sort(place.found, [this](const auto& a, const auto& b) {
+        return a.begin != b.begin ? a.begin < b.begin
+                                  : tokens_[a.name].content.size() > tokens_[b.name].content.size();
+    });
+}
+
+// Returns where the next token may begin.
+size_t AddedTokens::take(std::string_view text, const NameFinder::Found& found, size_t taken,
+                         std::vector<Match>& out) const {
+    const AddedToken& token = tokens_[found.name];
+    const size_t content_end = found.begin + token.content.size();
+    if (token.single_word && !stands_alone(text, found.begin, content_end)) {
+        return content_end;
+    }
+    const size_t begin = token.lstrip ? spaces_before(text, found.begin, taken) : found.begin;
+    const size_t end = token.rstrip ? ClassedText(text).run(content_end, kSpace) : content_end;
+    out.push_back({begin, end, token.id});
+    // The spaces that rstrip takes along are searched, too: another token may stand in them.
+    return content_end;
 }
 
 void AddedTokens::search(std::string_view text, TrustedRanges trusted,
                          std::vector<Match>& out) const {
+    constexpr size_t kWindowBytesMin = size_t{1} << 16;
+    if (anywhere_.empty() && (guarded_.empty() || trusted.empty())) {
+        return;
+    }
+    // What is looked at twice, behind the end of a window, is a small part of it.
+    const size_t window =
+        std::max(kWindowBytesMin, 4 * std::max(anywhere_.longest(), guarded_.longest()));
+    Place place;
     size_t taken = 0;  // the end of the last match
-    size_t range = 0;
-    for (size_t at = 0; at < text.size();) {
-        if (!begins_[static_cast<unsigned char>(text[at])]) {
-            ++at;
-            continue;
+    size_t next = 0;
+    for (; place.begin < text.size(); place.begin = place.end) {
+        place.end = place.begin + std::min(window, text.size() - place.begin);
+        find_places(text, trusted, place);
+        for (const NameFinder::Found& found : place.found) {
+            if (found.begin >= next) {
+                const size_t before = out.size();
+                next = take(text, found, taken, out);
+                taken = out.size() > before ? out.back().end : taken;
+            }
         }
-        while (range < trusted.size() && trusted[range].end <= at) {
-            ++range;
-        }
-        const bool is_trusted = range < trusted.size() && trusted[range].begin <= at;
-        const AddedToken* token = longest_at(text, at, is_trusted ? trusted[range].end : 0);
-        if (token == nullptr) {
-            ++at;
-            continue;
-        }
-        size_t end = at + token->content.size();
-        if (token->single_word && !stands_alone(text, at, end)) {
-            at = end;
-            continue;
-        }
-        const size_t begin = token->lstrip ? spaces_before(text, at, taken) : at;
-        if (token->rstrip) {
-            end = ClassedText(text).run(end, kSpace);
-        }
-        out.push_back({begin, end, token->id});
-        taken = end;
-        // The spaces that rstrip takes along are searched, too: another token may stand in them.
-        at += token->content.size();
     }
 }
 

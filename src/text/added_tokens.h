@@ -1,17 +1,17 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
 #include "base/token_id.h"
+#include "text/name_finder.h"
+#include "text/text_index.h"
 
 namespace weir::text {
 
@@ -37,19 +37,23 @@ struct TrustedRange {
 };
 using TrustedRanges = std::span<const TrustedRange>;
 
-// Finds added tokens in a text: leftmost first, the longest of those that may stand there.
-// A search costs at most the longest content per byte.
+// Finds added tokens in a text: leftmost first, the longest of those that may stand there. A search
+// is linear in the text.
 //
 // Threads: immutable after filling. Ownership: copies the tokens.
 class AddedTokens {
   public:
-    // Longer names are refused by the readers; see search above.
+    // Longer names are refused by the readers.
     static constexpr size_t kContentBytesMax = 256;
-    // All names together: a few hundred KiB in the largest vocabularies, and a byte takes 60 here.
+    // All names together: a few hundred KiB in the largest vocabularies, and a byte takes 20
+    // here, and 60 while the finders are built.
     static constexpr size_t kBytesMax = size_t{1} << 22;
 
     // The first of equal contents counts; empty ones do not. Errors: DataCorrupt past kBytesMax.
     Result<void> add(AddedToken token);
+    // Ends filling; only then search.
+    void finish();
+
     bool empty() const { return tokens_.empty(); }
     std::optional<TokenId> find(std::string_view content) const;
 
@@ -63,19 +67,16 @@ class AddedTokens {
     void search(std::string_view text, TrustedRanges trusted, std::vector<Match>& out) const;
 
   private:
-    const AddedToken* longest_at(std::string_view text, size_t at, size_t trusted_until) const;
-
-    static constexpr uint32_t kRoot = 0;
-    struct Node {
-        uint32_t token = UINT32_MAX;  // in tokens_
-    };
-    std::optional<uint32_t> child(uint32_t node, unsigned char byte) const;
+    struct Place;
+    void find_places(std::string_view text, TrustedRanges trusted, Place& place) const;
+    size_t take(std::string_view text, const NameFinder::Found& found, size_t taken,
+                std::vector<Match>& out) const;
 
     std::vector<AddedToken> tokens_;
-    std::vector<Node> nodes_ = std::vector<Node>(1);
-    std::unordered_map<uint64_t, uint32_t> edges_;  // node * 256 + byte
-    size_t bytes_ = 0;                              // of all contents
-    std::array<bool, 256> begins_{};                // bytes that some content begins with
+    TextIndex by_content_;  // in tokens_
+    size_t bytes_ = 0;      // of all contents
+    NameFinder anywhere_;   // what is found in any text
+    NameFinder guarded_;    // and what in trusted text alone
 };
 
 }  // namespace weir::text

@@ -67,6 +67,8 @@ Tokenizer::~Tokenizer() = default;
 
 Result<Tokenizer> Tokenizer::from_parts(Parts parts) {
     complete_end_of_generation(parts);
+    parts.added.finish();
+    parts.added_normalized.finish();
     return Tokenizer(std::make_unique<const Impl>(std::move(parts)));
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/utf8.h"
+#include "text/added_tokens.h"
 #include "text/detokenizer.h"
 #include "text/test_vocabularies.h"
 
@@ -102,6 +103,88 @@ TEST(Tokenizer, TakesTheLongestAddedTokenThatStandsInTheText) {
     const Tokenizer tokenizer = vocabulary.load();
     EXPECT_THAT(*tokenizer.encode("<|im_end|>a<|im_end|><|im_start|>", kParse),
                 ElementsAre(vocabulary.end, TokenId{'a'}, longer));
+}
+
+// By the definition: from left to right, the longest token that may stand at a place.
+std::vector<std::pair<size_t, TokenId>> matches_by_definition(
+    std::span<const AddedToken> tokens, std::string_view text,
+    std::span<const TrustedRange> trusted) {
+    std::vector<std::pair<size_t, TokenId>> matches;
+    for (size_t at = 0; at < text.size();) {
+        const AddedToken* longest = nullptr;
+        for (const AddedToken& token : tokens) {
+            const size_t end = at + token.content.size();
+            const bool may_stand = !token.guarded || std::ranges::any_of(trusted, [&](auto range) {
+                return range.begin <= at && end <= range.end;
+            });
+            if (may_stand && text.substr(at).starts_with(token.content) &&
+                (longest == nullptr || token.content.size() > longest->content.size())) {
+                longest = &token;
+            }
+        }
+        if (longest != nullptr) {
+            matches.emplace_back(at, longest->id);
+        }
+        at += longest == nullptr ? 1 : longest->content.size();
+    }
+    return matches;
+}
+
+TEST(AddedTokens, AreFoundAsTheirDefinitionSaysInAnyText) {
+    std::mt19937 random(7);
+    const auto letters = [&](size_t count, unsigned kinds) {
+        std::string text(count, 'a');
+        for (char& letter : text) {
+            letter = static_cast<char>('a' + random() % kinds);
+        }
+        return text;
+    };
+    for (int round = 0; round < 60; ++round) {
+        const auto kinds = static_cast<unsigned>(1 + random() % 3);
+        AddedTokens added;
+        std::vector<AddedToken> tokens;
+        for (TokenId id = 0; id < 1 + random() % 12; ++id) {
+            AddedToken token{.content = letters(1 + random() % 9, kinds), .id = id};
+            token.guarded = random() % 2 == 0;
+            if (!added.find(token.content)) {
+                tokens.push_back(token);
+            }
+            ASSERT_TRUE(added.add(token));
+        }
+        added.finish();
+        // Some texts are longer than what is searched at once.
+        const std::string text = letters(round % 30 == 0 ? 70000 : random() % 60, kinds + 1);
+        std::vector<TrustedRange> trusted;
+        for (size_t at = random() % 20; at < text.size(); at += 1 + random() % 20) {
+            const size_t end = std::min(text.size(), at + 1 + random() % (text.size() / 8 + 9));
+            trusted.push_back({at, end});
+            at = end;
+        }
+        std::vector<AddedTokens::Match> matches;
+        added.search(text, trusted, matches);
+        std::vector<std::pair<size_t, TokenId>> found;
+        for (const AddedTokens::Match& match : matches) {
+            found.emplace_back(match.begin, match.id);
+        }
+        ASSERT_EQ(found, matches_by_definition(tokens, text, trusted)) << round;
+    }
+}
+
+// Quadratic, this would take minutes.
+TEST(AddedTokens, ANameThatNearlyMatchesEverywhereCostsItsTextOnce) {
+    AddedTokens added;
+    for (const size_t length : {1000U, 100000U}) {
+        ASSERT_TRUE(added.add({.content = std::string(length, 'a') + "b", .guarded = false}));
+        ASSERT_TRUE(added.add({.content = "b" + std::string(length, 'a'), .guarded = false}));
+    }
+    added.finish();
+    const std::string text(1 << 20, 'a');
+    std::vector<AddedTokens::Match> matches;
+    added.search(text, {}, matches);
+    EXPECT_TRUE(matches.empty());
+    added.search(text + "b", {}, matches);
+    ASSERT_EQ(matches.size(), 1U);
+    EXPECT_EQ(matches[0].begin, text.size() - 100000);
 }
 
 TEST(Tokenizer, SpacesThatAreATokenAreFoundInAnyText) {
