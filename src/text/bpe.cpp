@@ -143,9 +143,10 @@ Result<void> Bpe::encode_characters(std::string_view piece, std::vector<TokenId>
 
 Result<void> Bpe::encode_unit(std::string_view piece, std::vector<TokenId>& out,
                               BpeScratch& scratch) const {
-    const uint32_t token = tokens_.find(piece);
+    const TextIndex::Key key = TextIndex::key_of(piece);
+    const uint32_t token = tokens_.find(piece, key);
     if (token >= vocab_size_) {
-        return merge_piece(piece, out, scratch);
+        return merge_again(piece, key, out, scratch);
     }
     if (options_.ignore_merges) {
         out.push_back(token);
@@ -163,6 +164,22 @@ Result<void> Bpe::encode_unit(std::string_view piece, std::vector<TokenId>& out,
         const bool same = out.size() == before + 1 && out.back() == token;
         whole_[token].store(same ? Whole::Yes : Whole::No, std::memory_order_relaxed);
     }
+    return {};
+}
+
+Result<void> Bpe::merge_again(std::string_view piece, const TextIndex::Key& key,
+                              std::vector<TokenId>& out, BpeScratch& scratch) const {
+    if (piece.size() > PieceMemo::kPieceBytesMax || piece.empty()) {
+        return merge_piece(piece, out, scratch);
+    }
+    const std::span<const TokenId> known = scratch.memo.find(key);
+    if (!known.empty()) {
+        out.insert(out.end(), known.begin(), known.end());
+        return {};
+    }
+    const size_t before = out.size();
+    WEIR_TRY(merge_piece(piece, out, scratch));
+    scratch.memo.keep(key, std::span(out).subspan(before));
     return {};
 }
 

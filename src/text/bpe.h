@@ -78,6 +78,9 @@ class Bpe final : public TokenModel {
                                    BpeScratch& scratch) const;
     Result<void> merge_piece(std::string_view piece, std::vector<TokenId>& out,
                              BpeScratch& scratch) const;
+    // The same, by memory where the piece was there before.
+    Result<void> merge_again(std::string_view piece, const TextIndex::Key& key,
+                             std::vector<TokenId>& out, BpeScratch& scratch) const;
     Result<void> byte_symbols(std::string_view piece, std::vector<uint32_t>& symbols) const;
     Result<void> character_symbols(std::string_view piece, std::vector<uint32_t>& symbols) const;
     Result<void> append_fallback(std::string_view character, std::vector<TokenId>& out) const;

@@ -171,6 +171,38 @@ TEST(Bpe, IgnoringMergesTakesATokenThatNoMergeReaches) {
     }
 }
 
+TEST(Bpe, APieceThatCameBeforeGivesTheSameTokensAgain) {
+    Bpe bpe(Bpe::Options{});
+    TokenId next = 0;
+    for (const std::string_view token : {"a", "b", "c", "d", "ab", "cd", "abc", "dab"}) {
+        ASSERT_TRUE(bpe.add_token(token, next));
+        if (token.size() == 1) {
+            bpe.set_byte_token(static_cast<uint8_t>(token[0]), next);
+        }
+        ++next;
+    }
+    bpe.add_merge(0, 1, {0, 4});
+    bpe.add_merge(2, 3, {1, 5});
+    bpe.add_merge(4, 2, {2, 6});
+    bpe.add_merge(3, 4, {3, 7});
+    bpe.finish(next);
+    std::mt19937 random(29);
+    EncodeScratch kept;
+    for (int round = 0; round < 20000; ++round) {
+        std::string piece(1 + random() % 18, 'a');
+        for (char& letter : piece) {
+            letter = static_cast<char>('a' + random() % 4);
+        }
+        EncodeScratch fresh;
+        std::vector<TokenId> expected;
+        std::vector<TokenId> ids = {9};
+        ASSERT_TRUE(bpe.encode(piece, whole(piece), expected, fresh));
+        ASSERT_TRUE(bpe.encode(piece, whole(piece), ids, kept));
+        expected.insert(expected.begin(), 9);
+        ASSERT_EQ(ids, expected) << piece;
+    }
+}
+
 TEST(Bpe, AByteWithoutATokenIsAnErrorAndNotDropped) {
     Bpe bpe(Bpe::Options{});
     bpe.finish(1);

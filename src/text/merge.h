@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/large_vector.h"
+#include "text/piece_memo.h"
 
 namespace weir::text {
 
@@ -83,6 +84,7 @@ struct BpeScratch {
     std::vector<uint32_t> begins;  // of the symbols that a merger left, among those it was given
     std::vector<Merge> merges;     // of each symbol with the next one
     std::vector<uint64_t> heap;    // rank in the upper half, position in the lower
+    PieceMemo memo;                // of the one model that uses this
     uint64_t steps = 0;            // pair look-ups and heap operations, for tests of the bounds
 };
 

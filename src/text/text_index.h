@@ -57,6 +57,10 @@ class TextIndex {
         }
         return {load<uint64_t>(text.data()), load_up_to_7(text.data() + 8, size - 8) | length};
     }
+    static size_t hash_of(const Key& key) {
+        const uint64_t mixed = (key.low ^ (key.high * kMultiplier)) * kMultiplier;
+        return static_cast<size_t>((mixed ^ (mixed >> 32)) * kMultiplier >> 24);
+    }
     size_t size() const { return entries_.size(); }
 
     template <typename Visit>  // visit(text, value)
@@ -67,6 +71,8 @@ class TextIndex {
     }
 
   private:
+    static constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15;
+
     struct Entry {
         uint64_t offset;  // in arena_
         uint32_t bytes;
@@ -78,7 +84,6 @@ class TextIndex {
         uint32_t value = kNone;
     };
 
-    static constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15;
     static constexpr size_t kShortBytesMax = 15;
 
     template <typename Word>
@@ -101,10 +106,6 @@ class TextIndex {
         return at(0) | at(count / 2) << (8 * (count / 2)) | at(count - 1) << (8 * (count - 1));
     }
     static Key key_of_long(std::string_view text);
-    static size_t hash_of(const Key& key) {
-        const uint64_t mixed = (key.low ^ (key.high * kMultiplier)) * kMultiplier;
-        return static_cast<size_t>((mixed ^ (mixed >> 32)) * kMultiplier >> 24);
-    }
     static bool is_long(const Key& key) { return key.high >> 56 == 0xFF; }
 
     std::string_view text_of(const Entry& entry) const {
