@@ -360,14 +360,62 @@ bool takes_a_space_along(Splitter splitter) {
            splitter == Splitter::AsciiWidePunctuation || splitter == Splitter::AnyPunctuation;
 }
 
-// What holds for ASCII, by byte; for all others it may.
+// Whether something can hold for a character that begins with a byte: for ASCII it does or not.
 using ByteSet = std::array<bool, 256>;
 using ByteSets = std::array<ByteSet, kSplitters>;
 
-ByteSets ascii_sets(bool (*holds)(Splitter, const Char&)) {
-    ByteSets sets;
+void add_first_bytes(std::span<const CodePointRange> ranges, ByteSet& set) {
+    const auto first_byte = [](char32_t code_point) {
+        std::string text;
+        utf8::append(text, code_point);
+        return static_cast<unsigned char>(text[0]);
+    };
+    for (const CodePointRange& range : ranges) {
+        for (unsigned byte = first_byte(range.first); byte <= first_byte(range.last); ++byte) {
+            set[byte] = true;
+        }
+    }
+}
+
+// \s beyond ASCII
+constexpr CodePointRange kWideSpaces[] = {{0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680},
+                                          {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},
+                                          {0x205F, 0x205F}, {0x3000, 0x3000}};
+
+// The first bytes beyond ASCII: those of a splitter's list where it has one; else all. Bytes that
+// are no UTF-8 are in no list.
+void add_wide_first_bytes(Splitter splitter, ByteSet& set) {
+    switch (splitter) {
+        case Splitter::CasedWords:
+            add_first_bytes(kCasedWordRanges, set);
+            break;
+        case Splitter::AsciiWidePunctuation:
+            add_first_bytes(kAsciiWideRanges, set);
+            break;
+        case Splitter::CjkHangul:
+            add_first_bytes(kCjkHangulRanges, set);
+            break;
+        case Splitter::CjkKana:
+            add_first_bytes(kCjkKanaRanges, set);
+            break;
+        case Splitter::NewlineCharacters:
+        case Splitter::AsciiDigitTriples:
+        case Splitter::TrailingSpace:
+        case Splitter::Spaces:
+            break;
+        default:
+            std::fill(set.begin() + 0x80, set.end(), true);
+    }
+    if (takes_a_space_along(splitter) || splitter == Splitter::TrailingSpace ||
+        splitter == Splitter::Spaces) {
+        add_first_bytes(kWideSpaces, set);
+    }
+}
+
+ByteSets byte_sets(bool (*holds)(Splitter, const Char&)) {
+    ByteSets sets{};
     for (size_t splitter = 0; splitter < sets.size(); ++splitter) {
-        sets[splitter].fill(true);
+        add_wide_first_bytes(static_cast<Splitter>(splitter), sets[splitter]);
         for (unsigned byte = 0; byte < 0x80; ++byte) {
             const char character = static_cast<char>(byte);
             sets[splitter][byte] =
@@ -378,14 +426,14 @@ ByteSets ascii_sets(bool (*holds)(Splitter, const Char&)) {
 }
 
 size_t word_run(Splitter splitter, const ClassedText& text, size_t at) {
-    static const ByteSets sets = ascii_sets(is_word);
+    static const ByteSets sets = byte_sets(is_word);
     const ByteSet& words = sets[static_cast<size_t>(splitter)];
     while (at < text.size()) {
         const unsigned char byte = text.byte(at);
+        if (!words[byte]) {
+            break;
+        }
         if (byte < 0x80) {
-            if (!words[byte]) {
-                break;
-            }
             ++at;
             continue;
         }
@@ -544,7 +592,7 @@ bool may_begin(Splitter splitter, const Char& character) {
 }
 
 const ByteSet& first_bytes(Splitter splitter) {
-    static const ByteSets sets = ascii_sets(may_begin);
+    static const ByteSets sets = byte_sets(may_begin);
     return sets[static_cast<size_t>(splitter)];
 }
 
@@ -564,6 +612,10 @@ void find_by_scanner(Splitter splitter, const ClassedText& text, const Found& fo
             continue;
         }
         const Char first = text.at(at);
+        if (first.bytes > 1 && !may_begin(splitter, first)) {
+            at += first.bytes;
+            continue;
+        }
         const size_t end = match_end(splitter, text, at);
         if (end > at) {
             found(at, end);

@@ -39,14 +39,19 @@ class ClassedText {
 
     // The end of the run of characters with one of the wanted classes (or none, for run_not).
     size_t run(size_t offset, CharClass wanted) const {
-        while (offset < size()) {
+        while (true) {
+            while (offset < size() && (table_.ascii(byte(offset)) & wanted) != 0) {
+                ++offset;
+            }
+            if (offset >= size() || byte(offset) < 0x80) {
+                return offset;
+            }
             const Char next = at(offset);
             if (!next.is(wanted)) {
-                break;
+                return offset;
             }
             offset += next.bytes;
         }
-        return offset;
     }
     size_t run_not(size_t offset, CharClass unwanted) const {
         while (offset < size()) {

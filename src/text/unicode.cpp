@@ -76,6 +76,7 @@ CharTable::CharTable() {
         }
         block_of_[block] = entry->second;
     }
+    std::copy_n(flat.begin(), 0x80, ascii_.begin());
 }
 
 char32_t to_lower(char32_t code_point) {

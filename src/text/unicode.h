@@ -35,7 +35,8 @@ class CharTable {
   public:
     static const CharTable& get();
 
-    CharClass ascii(uint8_t byte) const { return blocks_[byte]; }  // byte < 0x80
+    // Of the character that is one byte; 0 for every other byte.
+    CharClass ascii(uint8_t byte) const { return ascii_[byte]; }
     CharClass of(char32_t code_point) const {
         if (code_point > 0x10FFFF) {
             return 0;
@@ -51,6 +52,7 @@ class CharTable {
     static constexpr char32_t kBlockMask = (1U << kBlockBits) - 1;
     std::array<uint16_t, (0x110000U >> kBlockBits)> block_of_;
     std::vector<CharClass> blocks_;  // block 0 is ASCII
+    std::array<CharClass, 256> ascii_{};
 };
 
 // Sets of characters that only some tokenizers ask for; looking one up is a binary search. Those
