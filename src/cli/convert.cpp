@@ -44,7 +44,8 @@ Result<void> check_written(const ModelAccess& access, const std::string& path) {
 Result<void> write_gguf(const model::ModelSource& source, const ConvertOptions& options,
                         const NewFile& out) {
     WEIR_TRY_ASSIGN(model::GgufContents contents, model::contents_of(source));
-    WEIR_TRY(add_folder_tokenizer(source, contents.head));
+    WEIR_TRY_ASSIGN(const Warning warning, add_folder_tokenizer(source, contents.head));
+    show(warning);
     kernels::ThreadPool pool(threads_of(options));
     return model::write_gguf(
         contents, pool,

@@ -13,6 +13,7 @@
 #include "engine/local_model.h"
 #include "model/testing/temporary_folder.h"
 #include "model/testing/tiny_model.h"
+#include "model/tokenizer_metadata.h"
 
 namespace weir::cli {
 namespace {
@@ -97,6 +98,35 @@ TEST_F(Convert, TokenizerTemplateAndSpecialTokensSurviveBothWays) {
         names(path("back")),
         UnorderedElementsAre("config.json", "generation_config.json", "tokenizer.json",
                              "tokenizer_config.json", "chat_template.jinja", "model.safetensors"));
+}
+
+// A tokenizer that GGUF's keys can say stands there too, and gives the same ids without the rest.
+TEST_F(Convert, OtherProgramsFindTheTokenizerInTheUsualKeys) {
+    write("in/tokenizer.json", R"({"added_tokens": [
+        {"id": 0, "content": "<unk>", "special": true}, {"id": 1, "content": "<s>", "special": true},
+        {"id": 2, "content": "</s>", "special": true}],
+        "normalizer": {"type": "BertNormalizer"}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "WordPiece"}, "post_processor": null,
+        "model": {"type": "WordPiece", "unk_token": "<unk>",
+        "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3, "##b": 4, "b": 5}}})");
+    ASSERT_TRUE(run(in_, path("there.gguf")));
+    const auto file = model::GgufFile::open(path("there.gguf"));
+    ASSERT_TRUE(file);
+    const auto keys = model::read_tokenizer_metadata(*file);
+    ASSERT_TRUE(keys) << keys.error().message;
+    EXPECT_EQ(keys->model, "bert");
+    EXPECT_EQ(keys->bos_token_id, 1u);
+    EXPECT_EQ(keys->eos_token_id, 2u);
+    EXPECT_EQ(keys->chat_template, "{{ bos_token }}D");
+    const auto of_keys = text::Tokenizer::from_spec(*keys);
+    const auto whole = engine::load_tokenizer(**model::ModelSource::open(path("there.gguf")));
+    ASSERT_TRUE(of_keys && whole);
+    for (const std::string_view text : {"AB a", "a</s>ab"}) {
+        EXPECT_EQ(*of_keys->encode(text, {.parse_special = true}),
+                  *whole->encode(text, {.parse_special = true}));
+    }
+    ASSERT_TRUE(run(path("there.gguf"), path("back")));
+    EXPECT_EQ(text_of(path("back/tokenizer.json")), text_of(path("in/tokenizer.json")));
 }
 
 TEST_F(Convert, ATokenizerOfKeysGoesAlongAsAFileOfThem) {

@@ -1,13 +1,19 @@
 #include "cli/folder_tokenizer.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <span>
 
 #include "engine/local_model.h"
 #include "json/parse.h"
 #include "json/write.h"
 #include "model/tokenizer_metadata.h"
 #include "text/template_source.h"
+#include "text/vocab_keys.h"
 
 namespace weir::cli {
 namespace {
@@ -92,15 +98,117 @@ Result<void> add_template(const model::HfFolder& folder, GgufHead& head) {
                         : add_text({"chat_template", "tokenizer.chat_template", text}, head);
 }
 
+// What other programs read of a tokenizer. The order is that of llama.cpp's converters.
+void add_vocabulary(const VocabSpec& spec, GgufHead& head) {
+    const auto key = [](std::string_view name) {
+        return std::string("tokenizer.ggml.").append(name);
+    };
+    head.add_text(key("model"), spec.model);
+    head.add_text(key("pre"), spec.pre);
+    head.add_texts(key("tokens"), spec.tokens);
+    if (!spec.scores.empty()) {
+        head.add_f32s(key("scores"), spec.scores);
+    }
+    head.add_i32s(key("token_type"), spec.types);
+    if (!spec.merges.empty()) {
+        head.add_texts(key("merges"), spec.merges);
+    }
+    const std::pair<std::string_view, std::optional<uint32_t>> ids[] = {
+        {"seperator_token_id", spec.separator_token_id},
+        {"cls_token_id", spec.cls_token_id},
+        {"mask_token_id", spec.mask_token_id}};
+    for (const auto& [name, id] : ids) {
+        if (id) {
+            head.add_u32(key(name), *id);
+        }
+    }
+    const std::pair<std::string_view, std::optional<bool>> flags[] = {
+        {"add_bos_token", spec.add_bos_token},
+        {"add_eos_token", spec.add_eos_token},
+        {"add_sep_token", spec.add_sep_token},
+        {"add_space_prefix", spec.add_space_prefix},
+        {"remove_extra_whitespaces", spec.remove_extra_whitespaces},
+        {"normalizer.lowercase", spec.normalizer_lowercase},
+        {"normalizer.strip_accents", spec.normalizer_strip_accents}};
+    for (const auto& [name, flag] : flags) {
+        if (flag) {
+            head.add_bool(key(name), *flag);
+        }
+    }
+    if (!spec.precompiled_charsmap.empty()) {
+        head.add_bytes(key("precompiled_charsmap"), spec.precompiled_charsmap);
+    }
+}
+
+struct Keys {
+    std::optional<text::VocabKeys> found;
+    Warning warning;
+};
+
+// Of tokenizer.json; where that has no place in them, of the tokenizer.model that it was made of,
+// as converters of llama.cpp take them.
+Result<Keys> keys_of(const model::HfFolder& folder, const model::HfTokenizerFiles& files,
+                     const text::Tokenizer& tokenizer, size_t vocabulary) {
+    Keys keys;
+    if (files.tokenizer_json.empty()) {
+        WEIR_TRY_ASSIGN(keys.found, text::vocab_keys_of_sentencepiece(
+                                        std::as_bytes(std::span<const char>(files.tokenizer_model)),
+                                        files.tokenizer_config_json, vocabulary));
+        return keys;
+    }
+    auto of_json = text::vocab_keys_of_json(files.tokenizer_json, tokenizer, vocabulary);
+    if (of_json) {
+        if (!of_json->lost.empty()) {
+            keys.warning = fmt::format(
+                "GGUF's own keys say the tokenizer but for {}: Weir reads the tokenizer.json that "
+                "the file carries, other programs take other tokens there",
+                fmt::join(of_json->lost, ", "));
+        }
+        keys.found = *std::move(of_json);
+        return keys;
+    }
+    const std::string why = of_json.error().message;
+    WEIR_TRY_ASSIGN(const std::string sentencepiece, folder.read_sentencepiece());
+    if (!sentencepiece.empty()) {
+        auto of_model =
+            text::vocab_keys_of_sentencepiece(std::as_bytes(std::span<const char>(sentencepiece)),
+                                              files.tokenizer_config_json, vocabulary);
+        if (of_model) {
+            keys.found = *std::move(of_model);
+            keys.warning = fmt::format(
+                "GGUF's own keys cannot say {} of tokenizer.json: they are those of "
+                "tokenizer.model, which other programs read",
+                why);
+            return keys;
+        }
+    }
+    keys.warning = fmt::format(
+        "GGUF's own keys cannot say {} of tokenizer.json: only Weir will read the file's tokenizer",
+        why);
+    return keys;
+}
+
+Result<void> add_carried(const model::HfTokenizerFiles& files, GgufHead& head) {
+    if (!files.tokenizer_json.empty()) {
+        WEIR_TRY(add_text({"tokenizer.json", model::kCarriedJson, files.tokenizer_json}, head));
+    } else {
+        head.add_bytes(model::kCarriedSentencePiece,
+                       std::as_bytes(std::span<const char>(files.tokenizer_model)));
+    }
+    WEIR_TRY_ASSIGN(const std::string config, take_templates(files.tokenizer_config_json, head));
+    return add_text({"tokenizer_config.json", model::kCarriedConfig, config}, head);
+}
+
 }  // namespace
 
-Result<void> add_folder_tokenizer(const model::ModelSource& source, GgufHead& head) {
+Result<Warning> add_folder_tokenizer(const model::ModelSource& source, GgufHead& head) {
     const model::HfFolder& folder = *source.folder();
     WEIR_TRY_ASSIGN(const auto tokenizer, engine::load_tokenizer_if_any(source));
     if (!tokenizer) {
         head.add_text("tokenizer.ggml.model", "none");
         WEIR_TRY(add_ends(source, std::nullopt, head));
-        return add_template(folder, head);
+        WEIR_TRY(add_template(folder, head));
+        return std::nullopt;
     }
     WEIR_TRY_ASSIGN(const auto carried, folder.open_tokenizer_gguf());
     if (carried) {
@@ -109,29 +217,37 @@ Result<void> add_folder_tokenizer(const model::ModelSource& source, GgufHead& he
                 head.add(entry);
             }
         }
-        return {};
+        return std::nullopt;
     }
     WEIR_TRY_ASSIGN(const auto files, folder.read_tokenizer_files());
-    head.add_text("tokenizer.ggml.model", model::kCarriedTokenizer);
-    if (!files.tokenizer_json.empty()) {
-        WEIR_TRY(add_text({"tokenizer.json", model::kCarriedJson, files.tokenizer_json}, head));
+    WEIR_TRY_ASSIGN(const auto config, source.config());
+    WEIR_TRY_ASSIGN(Keys keys, keys_of(folder, files, *tokenizer, config.vocabulary));
+    VocabSpec none{.model = model::kCarriedTokenizer};
+    const VocabSpec& spec = keys.found ? keys.found->spec : none;
+    if (keys.found) {
+        add_vocabulary(spec, head);
     } else {
-        head.add_bytes(model::kCarriedSentencePiece,
-                       std::as_bytes(std::span<const char>(files.tokenizer_model)));
+        head.add_text("tokenizer.ggml.model", spec.model);
     }
-    WEIR_TRY_ASSIGN(const std::string config, take_templates(files.tokenizer_config_json, head));
-    WEIR_TRY(add_text({"tokenizer_config.json", model::kCarriedConfig, config}, head));
+    WEIR_TRY(add_carried(files, head));
     const std::pair<std::string_view, std::optional<TokenId>> ids[] = {
-        {"tokenizer.ggml.bos_token_id", tokenizer->bos()},
+        {"tokenizer.ggml.bos_token_id", spec.bos_token_id ? spec.bos_token_id : tokenizer->bos()},
         {"tokenizer.ggml.unknown_token_id", tokenizer->unknown()},
         {"tokenizer.ggml.padding_token_id", tokenizer->padding()}};
     for (const auto& [key, id] : ids) {
-        if (id) {
+        if (id && *id < config.vocabulary) {
             head.add_u32(key, *id);
         }
     }
-    WEIR_TRY(add_ends(source, tokenizer->eos(), head));
-    return add_template(folder, head);
+    WEIR_TRY(add_ends(source, spec.eos_token_id ? spec.eos_token_id : tokenizer->eos(), head));
+    WEIR_TRY(add_template(folder, head));
+    return std::move(keys.warning);
+}
+
+void show(const Warning& warning) {
+    if (warning) {
+        std::fprintf(stderr, "weir: warning: %s\n", warning->c_str());
+    }
 }
 
 namespace {
@@ -208,7 +324,7 @@ Result<FolderTexts> folder_texts_of(const model::ModelSource& source) {
     WEIR_TRY_ASSIGN(out.tokenizer_config_json,
                     tokenizer_config_of(carried.tokenizer_config_json, metadata));
     out.generation_config_json = generation_config_of(metadata);
-    if (metadata.model == model::kCarriedTokenizer) {
+    if (!carried.tokenizer_json.empty() || !carried.tokenizer_model.empty()) {
         out.tokenizer_json = std::move(carried.tokenizer_json);
         out.tokenizer_model = std::move(carried.tokenizer_model);
     } else if (tokenizer) {

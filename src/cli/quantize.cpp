@@ -16,7 +16,8 @@ namespace {
 Result<model::GgufContents> whole_contents_of(const model::ModelSource& source) {
     WEIR_TRY_ASSIGN(model::GgufContents contents, model::contents_of(source));
     if (source.folder() != nullptr) {
-        WEIR_TRY(add_folder_tokenizer(source, contents.head));
+        WEIR_TRY_ASSIGN(const Warning warning, add_folder_tokenizer(source, contents.head));
+        show(warning);
     }
     return contents;
 }

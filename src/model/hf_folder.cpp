@@ -232,12 +232,15 @@ Result<HfTokenizerFiles> HfFolder::read_tokenizer_files() const {
     WEIR_TRY_ASSIGN(files.tokenizer_json,
                     read_if_present(path_ / "tokenizer.json", kTokenizerBytesMax));
     if (files.tokenizer_json.empty()) {
-        WEIR_TRY_ASSIGN(files.tokenizer_model,
-                        read_if_present(path_ / "tokenizer.model", kTokenizerBytesMax));
+        WEIR_TRY_ASSIGN(files.tokenizer_model, read_sentencepiece());
     }
     WEIR_TRY_ASSIGN(files.tokenizer_config_json,
                     read_if_present(path_ / "tokenizer_config.json", kTokenizerConfigBytesMax));
     return files;
+}
+
+Result<std::string> HfFolder::read_sentencepiece() const {
+    return read_if_present(path_ / "tokenizer.model", kTokenizerBytesMax);
 }
 
 Result<std::optional<GgufFile>> HfFolder::open_tokenizer_gguf() const {

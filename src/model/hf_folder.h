@@ -51,6 +51,8 @@ class HfFolder {
     // Read what there is: tokenizers up to 256 MiB, everything else up to 16 MiB.
     Result<HfTokenizerFiles> read_tokenizer_files() const;
     Result<HfTemplateFiles> read_template_files() const;
+    // tokenizer.model, also beside a tokenizer.json; empty if absent.
+    Result<std::string> read_sentencepiece() const;
 
     // tokenizer.gguf, where neither tokenizer.json nor tokenizer.model is there: a GGUF file whose
     // `tokenizer.*` keys describe the tokenizer.

@@ -119,11 +119,11 @@ Result<void> read_templates(const GgufFile& file, TokenizerMetadata& out) {
 Result<HfTokenizerFiles> read_carried_tokenizer(const GgufFile& file) {
     HfTokenizerFiles files;
     WEIR_TRY_ASSIGN(const auto model, file.find_text(key_of("model")));
-    if (model != kCarriedTokenizer) {
-        return files;
+    WEIR_TRY_ASSIGN(const auto config, file.find_text(kCarriedConfig));
+    if (model != kCarriedTokenizer && !config) {
+        return files;  // somebody else's tokenizer.json, if any, lacks the names of special tokens
     }
     WEIR_TRY_ASSIGN(const auto json, file.find_text(kCarriedJson));
-    WEIR_TRY_ASSIGN(const auto config, file.find_text(kCarriedConfig));
     WEIR_TRY_ASSIGN(const auto sentencepiece, file.find_bytes(kCarriedSentencePiece));
     files.tokenizer_json = json.value_or(std::string_view());
     files.tokenizer_config_json = config.value_or(std::string_view());

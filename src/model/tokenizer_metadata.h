@@ -23,14 +23,15 @@ struct TokenizerMetadata : VocabSpec {
 };
 
 // A GGUF file that was made of a folder carries the tokenizer's files as they are, for the keys
-// above cannot say all that tokenizer.json does. The first key is of the format's specification;
-// the other two, and the name of the model, are Weir's own.
+// above cannot say all that tokenizer.json does. They win over those keys, which are there for
+// other programs; where they can say too little for that, the model's name is kCarriedTokenizer.
+// The first key is of the format's specification; the other two, and that name, are Weir's own.
 inline constexpr std::string_view kCarriedTokenizer = "huggingface";  // tokenizer.ggml.model
 inline constexpr std::string_view kCarriedJson = "tokenizer.huggingface.json";
 inline constexpr std::string_view kCarriedConfig = "tokenizer.huggingface.config";
 inline constexpr std::string_view kCarriedSentencePiece = "tokenizer.huggingface.sentencepiece";
 
-// Those files; empty where tokenizer.ggml.model says another.
+// Those files; empty where there are none.
 Result<HfTokenizerFiles> read_carried_tokenizer(const GgufFile& file);
 
 // Works on any architecture, and on a file without weights. 128k tokens take milliseconds: no text

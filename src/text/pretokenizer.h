@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -71,7 +72,7 @@ struct CutStep {
     Splitter splitter;
     SplitBehavior behavior = SplitBehavior::Isolated;
     bool inverted = false;
-    std::string literal = {};
+    std::string literal = {};  // of Literal, and how the pattern of Pattern is written
     std::shared_ptr<const Pattern> pattern = {};
 };
 
@@ -110,6 +111,8 @@ class PreTokenizer {
 
     // For `tokenizer.ggml.pre`. Errors: Unsupported, with the name.
     static Result<PreTokenizer> of_gguf_name(std::string_view name);
+    // The names there that stand for these cuts; none where there are none.
+    static std::span<const std::string_view> gguf_names_of(std::span<const Step> steps);
     // For the pattern of a Split in tokenizer.json. Errors: Unsupported, with the pattern.
     static Result<CutStep> of_pattern(std::string_view pattern);
 

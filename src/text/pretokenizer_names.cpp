@@ -134,10 +134,33 @@ Result<CutStep> cut_by_pattern(std::string_view text) {
             fmt::format("the pre-tokenizer pattern '{}'", text.substr(0, 256))));
     }
     return CutStep{.splitter = Splitter::Pattern,
+                   .literal = std::string(text),
                    .pattern = std::make_shared<const Pattern>(*std::move(pattern))};
 }
 
+// Whether a step of tokenizer.json isolates what the cut matches. Where a pattern leaves nothing
+// between its matches, taking out what is not matched is the same.
+bool is_cut(const PreTokenizer::Step& step, const NamedCut& named) {
+    const auto* cut = std::get_if<CutStep>(&step);
+    if (cut == nullptr || cut->splitter != named.splitter ||
+        (named.splitter == Splitter::Pattern && cut->literal != named.pattern)) {
+        return false;
+    }
+    const bool leaves_nothing = named.splitter < Splitter::NewlineCharacters;
+    return cut->inverted ? leaves_nothing && cut->behavior == SplitBehavior::Removed
+                         : cut->behavior == SplitBehavior::Isolated;
+}
+
 }  // namespace
+
+std::span<const std::string_view> PreTokenizer::gguf_names_of(std::span<const Step> steps) {
+    for (const NamedCuts& row : kGgufNames) {
+        if (std::equal(steps.begin(), steps.end(), row.cuts.begin(), row.cuts.end(), is_cut)) {
+            return {row.names.begin(), row.names.size()};
+        }
+    }
+    return {};
+}
 
 Result<PreTokenizer> PreTokenizer::of_gguf_name(std::string_view name) {
     for (const NamedCuts& row : kGgufNames) {

@@ -11,6 +11,7 @@
 #include "json/parse.h"
 #include "text/sentencepiece_config.h"
 #include "text/tokenizer_parts.h"
+#include "text/vocab_probe.h"
 
 namespace weir::text {
 namespace {
@@ -197,17 +198,17 @@ Result<void> read_normalizer_spec(const Field& normalizer, VocabSpec& spec) {
     });
 }
 
-}  // namespace
-
-Result<Tokenizer> Tokenizer::from_sentencepiece(std::span<const std::byte> model,
-                                                std::string_view config_json) {
+// The whole of both files.
+Result<VocabKeys> read_keys(std::span<const std::byte> model, std::string_view config_json) {
     // The proto's defaults.
-    VocabSpec spec{.model = "llama",
-                   .bos_token_id = 1,
-                   .eos_token_id = 2,
-                   .unknown_token_id = 0,
-                   .add_space_prefix = true,
-                   .remove_extra_whitespaces = true};
+    VocabKeys keys;
+    VocabSpec& spec = keys.spec;
+    spec = {.model = "llama",
+            .bos_token_id = 1,
+            .eos_token_id = 2,
+            .unknown_token_id = 0,
+            .add_space_prefix = true,
+            .remove_extra_whitespaces = true};
     uint64_t model_type = kModelTypeUnigram;
     const auto read_field = [&](const Field& field) -> Result<void> {
         if (field.number > 3) {
@@ -229,20 +230,41 @@ Result<Tokenizer> Tokenizer::from_sentencepiece(std::span<const std::byte> model
     }
     spec.model = model_type == kModelTypeBpe ? "llama" : "t5";
     if (config_json.empty()) {
-        return from_spec(spec);
+        return keys;
     }
-    const auto config = json::parse(config_json);  // lives as long as spec borrows from it
+    auto config = json::parse(config_json);
     auto applied = config ? Result<void>() : std::unexpected(config.error());
-    if (applied && config->if_object() == nullptr) {
-        applied = data_corrupt("an object is needed");
-    }
     if (applied) {
-        applied = apply_tokenizer_config(*config->if_object(), spec);
+        keys.file =
+            std::make_shared<const json::Value>(*std::move(config));  // spec borrows from it
+        const json::Object* object = keys.file->if_object();
+        applied = object == nullptr ? data_corrupt("an object is needed")
+                                    : apply_tokenizer_config(*object, spec);
     }
     if (!applied) {
         return std::unexpected(as_corrupt(std::move(applied).error(), "tokenizer_config.json"));
     }
-    return from_spec(spec);
+    return keys;
+}
+
+}  // namespace
+
+Result<Tokenizer> Tokenizer::from_sentencepiece(std::span<const std::byte> model,
+                                                std::string_view config_json) {
+    WEIR_TRY_ASSIGN(const VocabKeys keys, read_keys(model, config_json));
+    return from_spec(keys.spec);
+}
+
+Result<VocabKeys> vocab_keys_of_sentencepiece(std::span<const std::byte> model,
+                                              std::string_view config_json, size_t vocabulary) {
+    WEIR_TRY_ASSIGN(VocabKeys keys, read_keys(model, config_json));
+    VocabSpec& spec = keys.spec;
+    spec.pre = "default";
+    const bool is_bpe = spec.model == "llama";  // whose readers put BOS before a text by default
+    spec.add_bos_token = spec.add_bos_token.value_or(is_bpe);
+    spec.add_eos_token = spec.add_eos_token.value_or(false);
+    WEIR_TRY(fit_to(vocabulary, keys));
+    return keys;
 }
 
 }  // namespace weir::text

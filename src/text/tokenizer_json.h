@@ -35,6 +35,9 @@ std::unexpected<Error> unknown_step(std::string_view kind, std::string_view type
 // The literal of {"String": "…"}; nothing for {"Regex": "…"}, whose text goes to `regex`.
 Result<std::optional<std::string>> read_pattern_field(json::Fields& fields, std::string& regex);
 
+// Nothing where it is none.
+std::optional<std::string> bytes_of_base64(std::string_view text);
+
 // Calls read(member) for each value of the array `name`.
 template <typename Read>
 Result<void> read_each_step(json::Fields& fields, std::string_view name, const Read& read) {

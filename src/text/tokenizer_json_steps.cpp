@@ -14,32 +14,6 @@ using json::Fields;
 // It comes before every stretch of a text, so its length multiplies.
 constexpr size_t kPrependBytesMax = 16;
 
-// Four characters are three bytes; nothing but padding may follow the data.
-std::optional<std::string> bytes_of_base64(std::string_view text) {
-    std::string bytes;
-    bytes.reserve(text.size() / 4 * 3);
-    uint32_t buffer = 0;
-    unsigned bits = 0;
-    while (text.ends_with('=')) {
-        text.remove_suffix(1);
-    }
-    for (const char character : text) {
-        constexpr std::string_view kDigits =
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        const size_t digit = kDigits.find(character);
-        if (digit == std::string_view::npos) {
-            return std::nullopt;
-        }
-        buffer = buffer << 6 | static_cast<uint32_t>(digit);
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            bytes.push_back(static_cast<char>(buffer >> bits & 0xFF));
-        }
-    }
-    return bytes;
-}
-
 bool is_run_of_one_class(const PatternNode& root) {
     const PatternNode* node = &root;
     while (node->kind != PatternNode::Kind::Set) {
@@ -394,6 +368,32 @@ Result<void> read_post_processor_step(const json::Value& value, Tokenizer::Parts
 }
 
 }  // namespace
+
+// Four characters are three bytes; nothing but padding may follow the data.
+std::optional<std::string> bytes_of_base64(std::string_view text) {
+    std::string bytes;
+    bytes.reserve(text.size() / 4 * 3);
+    uint32_t buffer = 0;
+    unsigned bits = 0;
+    while (text.ends_with('=')) {
+        text.remove_suffix(1);
+    }
+    for (const char character : text) {
+        constexpr std::string_view kDigits =
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        const size_t digit = kDigits.find(character);
+        if (digit == std::string_view::npos) {
+            return std::nullopt;
+        }
+        buffer = buffer << 6 | static_cast<uint32_t>(digit);
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            bytes.push_back(static_cast<char>(buffer >> bits & 0xFF));
+        }
+    }
+    return bytes;
+}
 
 std::unexpected<Error> unknown_step(std::string_view kind, std::string_view type) {
     return unsupported("tokenizer.json has the {} '{}', which is not known", kind,

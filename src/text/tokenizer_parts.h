@@ -122,6 +122,10 @@ class MergeList {
     size_t count_ = 0;
 };
 
+// Whether a token that is a whole piece wins over merges: converters to GGUF leave this out of the
+// file, it follows from the pre-tokenizer's name.
+bool ignores_merges(std::string_view pre);
+
 // Merges of a SentencePiece vocabulary: any two symbols whose texts together are a token merge to
 // it, the better score first. Errors: TooLarge where the tokens are absurdly long.
 Result<void> add_scored_merges(Bpe& bpe, std::span<const std::string_view> texts,

@@ -207,24 +207,6 @@ Result<void> SpecReader::read_merges(Spelling spelling, Bpe& bpe) {
     return list.finish();
 }
 
-// llama.cpp's converters leave this out of the file; it follows from the pre-tokenizer's name.
-bool ignores_merges(std::string_view pre) {
-    constexpr std::string_view kNames[] = {"llama-bpe",
-                                           "llama3",
-                                           "llama-v3",
-                                           "falcon3",
-                                           "falcon-h1",
-                                           "pixtral",
-                                           "midm-2.0",
-                                           "lfm2",
-                                           "tekken",
-                                           "youtu",
-                                           "minicpm5",
-                                           "jina-v5-nano",
-                                           "granite-embed-multi-97m"};
-    return std::ranges::find(kNames, pre) != std::end(kNames);
-}
-
 Result<Tokenizer::Parts> SpecReader::byte_level() {
     WEIR_TRY_ASSIGN(parts_.pre_tokenizer, PreTokenizer::of_gguf_name(spec_.pre));
     auto bpe = std::make_unique<Bpe>(
@@ -434,6 +416,23 @@ Result<Tokenizer::Parts> SpecReader::wordpiece() {
 }
 
 }  // namespace
+
+bool ignores_merges(std::string_view pre) {
+    constexpr std::string_view kNames[] = {"llama-bpe",
+                                           "llama3",
+                                           "llama-v3",
+                                           "falcon3",
+                                           "falcon-h1",
+                                           "pixtral",
+                                           "midm-2.0",
+                                           "lfm2",
+                                           "tekken",
+                                           "youtu",
+                                           "minicpm5",
+                                           "jina-v5-nano",
+                                           "granite-embed-multi-97m"};
+    return std::ranges::find(kNames, pre) != std::end(kNames);
+}
 
 Result<Tokenizer> Tokenizer::from_spec(const VocabSpec& spec) {
     WEIR_TRY(check_counts(spec));
