@@ -14,7 +14,10 @@
 #include <string>
 
 #include "json/parse.h"
+#include "json/write.h"
 #include "kernels/thread_pool.h"
+#include "model/convert/gguf_contents.h"
+#include "model/convert/hf_contents.h"
 #include "model/testing/gguf_writer.h"
 #include "model/testing/safetensors_writer.h"
 #include "model/testing/temporary_folder.h"
@@ -319,6 +322,47 @@ TEST(Encoder, RobertaCountsPositionsFromBehindThePadding) {
         for (size_t i = 0; i < kHidden; ++i) {
             EXPECT_NEAR(first[i], expected[0][i], 1e-4);
         }
+    }
+}
+
+// GGUF has RoBERTa as BERT, without the rows of positions up to the padding's; a folder made of
+// that is BERT's.
+TEST(Encoder, RobertaGivesTheSameVectorsAsAGgufFile) {
+    const TinyBert roberta(Kind::Roberta);
+    const TemporaryFolder folder;
+    roberta.write_folder(folder, "roberta.");
+    const auto source = ModelSource::open(folder.path());
+    Loaded loaded(*source);
+    kernels::ThreadPool pool(1);
+    std::vector<std::byte> bytes;
+    const auto into = [](std::vector<std::byte>& out) {
+        return [&out](std::span<const std::byte> piece) -> Result<void> {
+            out.insert(out.end(), piece.begin(), piece.end());
+            return {};
+        };
+    };
+    const auto contents = contents_of(**source);
+    ASSERT_TRUE(contents) << contents.error().message;
+    ASSERT_TRUE(write_gguf(*contents, pool, into(bytes), [](uint64_t, uint64_t) {}));
+    const auto gguf = ModelSource::from_bytes(bytes);
+    ASSERT_TRUE(gguf) << gguf.error().message;
+    const GgufTensor* positions = (*gguf)->gguf()->find_tensor("position_embd.weight");
+    ASSERT_NE(positions, nullptr);
+    EXPECT_EQ(positions->ne[1], kContext - kPadding - 1);
+    Loaded made(*gguf);
+
+    const auto plan = folder_contents_of(**gguf);
+    ASSERT_TRUE(plan) << plan.error().message;
+    const TemporaryFolder back;
+    std::vector<std::byte> tensors;
+    ASSERT_TRUE(write_safetensors(plan->tensors, pool, into(tensors), [](uint64_t, uint64_t) {}));
+    back.write("model.safetensors", tensors);
+    back.write("config.json", json::to_text(json::Value(plan->config)));
+    Loaded again(*ModelSource::open(back.path()));
+    for (const Pooling pooling : {Pooling::Mean, Pooling::First}) {
+        const auto expected = loaded.encode(kTokens, pooling);
+        EXPECT_EQ(made.encode(kTokens, pooling), expected);
+        EXPECT_EQ(again.encode(kTokens, pooling), expected);
     }
 }
 

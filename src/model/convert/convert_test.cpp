@@ -180,6 +180,113 @@ TEST(Convert, BlocksOfMxfp4AreKept) {
     EXPECT_EQ(*logits_of(*made), *logits_of(*source));
 }
 
+// And comes back as the blocks and scales that it was, byte for byte.
+TEST(Convert, BlocksOfMxfp4ComeBackAsTheyWere) {
+    const testing::TinyMixture model =
+        testing::TinyMixture(testing::MixtureFamily::GptOss).as_gguf_says();
+    const TemporaryFolder folder;
+    testing::write_mxfp4_folder(model, folder.path());
+    const auto source = ModelSource::open(folder.path());
+    const auto gguf = gguf_of(**source);
+    ASSERT_TRUE(gguf) << gguf.error().message;
+    const auto middle = ModelSource::from_bytes(*gguf);
+    const TemporaryFolder back;
+    const auto written = write_folder_of(**middle, back);
+    ASSERT_TRUE(written) << written.error().message;
+    const auto after = ModelSource::open(back.path());
+    ASSERT_TRUE(after) << after.error().message;
+    size_t blocks = 0;
+    for (const SafetensorsFile& shard : (*source)->folder()->shards()) {
+        for (const SafetensorsTensor& tensor : shard.tensors()) {
+            if (tensor.dtype == "U8") {
+                const auto* same = (*after)->folder()->shards().front().find(tensor.name);
+                ASSERT_NE(same, nullptr) << tensor.name;
+                EXPECT_EQ(same->dtype, "U8");
+                EXPECT_EQ(same->shape, tensor.shape) << tensor.name;
+                EXPECT_TRUE(std::ranges::equal(same->bytes, tensor.bytes)) << tensor.name;
+                ++blocks;
+            }
+        }
+    }
+    EXPECT_EQ(blocks, model.layers * 4);
+    EXPECT_EQ(*logits_of(*after), *logits_of(*source));
+}
+
+// A folder of a file, and a file of that folder: what was F32, F16 or BF16 is the same bytes.
+TEST(Convert, AFileThatWasAFolderMeanwhileHasTheSameTensors) {
+    std::vector<std::vector<std::byte>> files;
+    for (TinyModel model : testing::tiny_models()) {
+        const TemporaryFolder folder;
+        testing::write_tiny_folder(model, folder.path());
+        if (auto bytes = gguf_of(**ModelSource::open(folder.path()))) {
+            files.push_back(*std::move(bytes));
+        }
+    }
+    for (const auto family : testing::kMixtureFamilies) {
+        const TemporaryFolder folder;
+        testing::write_mixture_folder(testing::TinyMixture(family).as_gguf_says(), folder.path());
+        auto bytes = gguf_of(**ModelSource::open(folder.path()));
+        ASSERT_TRUE(bytes) << bytes.error().message;
+        files.push_back(*std::move(bytes));
+    }
+    for (const auto& bytes : files) {
+        const auto before = ModelSource::from_bytes(bytes);
+        const TemporaryFolder folder;
+        const auto written = write_folder_of(**before, folder);
+        ASSERT_TRUE(written) << written.error().message;
+        const auto again = gguf_of(**ModelSource::open(folder.path()));
+        ASSERT_TRUE(again) << again.error().message;
+        const auto file = GgufFile::parse(*again);
+        ASSERT_TRUE(file);
+        const auto& tensors = (*before)->gguf()->tensors();
+        EXPECT_EQ(file->tensors().size(), tensors.size());
+        for (const GgufTensor& tensor : tensors) {
+            const GgufTensor* same = file->find_tensor(tensor.name);
+            ASSERT_NE(same, nullptr) << tensor.name;
+            EXPECT_TRUE(std::ranges::equal(same->bytes, tensor.bytes)) << tensor.name;
+        }
+    }
+}
+
+// GGUF has no key for Gemma's query_pre_attn_scalar: it is head_dim, and for the 27B (46 layers of
+// Gemma 2) hidden / heads.
+TEST(Convert, GemmasScalarIsSaidWhereItFollowsFromTheShape) {
+    struct Case {
+        uint32_t layers;
+        std::string_view scalar;
+        bool said;
+    };
+    for (const auto& [layers, scalar, said] :
+         {Case{2, "24", true}, Case{2, "16", false}, Case{46, "16", true}, Case{46, "24", false}}) {
+        const TemporaryFolder folder;
+        const TinyModel model{
+            .family = "gemma2", .layers = layers, .hidden = 64, .heads = 4, .head_dim = 24};
+        testing::write_tiny_folder(model, folder.path());
+        std::string config = testing::tiny_config_json(model);
+        const std::string_view key = "\"query_pre_attn_scalar\": ";
+        const size_t at = config.find(key);
+        if (at == config.npos) {
+            config.insert(config.rfind('}'), std::string(", ").append(key).append(scalar));
+        } else {
+            config.replace(at + key.size(), 2, scalar);
+        }
+        folder.write("config.json", config);
+        const auto source = ModelSource::open(folder.path());
+        const auto gguf = gguf_of(**source);
+        ASSERT_EQ(gguf.has_value(), said) << layers << " " << scalar;
+        if (!said) {
+            EXPECT_THAT(gguf.error().message, HasSubstr("query_pre_attn_scalar"));
+            continue;
+        }
+        const TemporaryFolder back;
+        ASSERT_TRUE(write_folder_of(**ModelSource::from_bytes(*gguf), back));
+        const auto made = ModelSource::open(back.path());
+        EXPECT_EQ(json::to_text(*(*made)->folder()->config()->find("query_pre_attn_scalar")),
+                  std::string(scalar) + ".0");
+        EXPECT_EQ(*logits_of(*made), *logits_of(*source));
+    }
+}
+
 TEST(Convert, WhatIsMissingOrContradictsIsNamedBeforeAnythingIsWritten) {
     const TemporaryFolder folder;
     testing::write_tiny_folder({}, folder.path());

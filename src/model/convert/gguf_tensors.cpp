@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 
+#include "model/convert/value_heads.h"
 #include "model/family.h"
 #include "model/packed_tensors.h"
 #include "model/rope.h"
@@ -100,9 +101,18 @@ class Planner {
             tensor = by_index(std::move(tensor),
                               [d = config_.head_dim](uint64_t i) { return half_of_pair(i, d); });
         }
-        if (config_.delta_net) {
-            tensor = as_recurrent(kind, std::move(tensor));
+        if (config_.delta_net && config_.delta_net->rate_is_log && kind == "ssm_a") {
+            tensor = transformed(std::move(tensor), [](float a) {
+                return static_cast<float>(-std::exp(static_cast<double>(a)));
+            });
         }
+        if (config_.padding && kind == "position_embd.weight") {
+            // GGUF's positions begin at 0: the rows up to the padding's are cut off.
+            tensor =
+                with_rows(std::move(tensor), {config_.context_tokens, config_.hidden},
+                          [before = *config_.padding + 1](uint64_t row) { return row + before; });
+        }
+        tensor = with_value_heads(HeadOrder::Gguf, kind, config_, std::move(tensor));
         const bool is_vector = tensor.shape.size() == 1 || kind == "ssm_conv1d.weight" ||
                                kind.find("_norm") != std::string_view::npos;
         if (is_vector) {
@@ -110,51 +120,6 @@ class Planner {
         }
         tensor.name = std::move(name);
         out_.push_back(std::move(tensor));
-    }
-
-    // Rows of a matrix, elements of a vector.
-    static OutputTensor by_index(OutputTensor tensor, std::function<uint64_t(uint64_t)> old) {
-        if (tensor.shape.size() == 1) {
-            return with_columns(std::move(tensor), std::move(old));
-        }
-        std::vector<uint64_t> shape = tensor.shape;
-        return with_rows(std::move(tensor), std::move(shape), std::move(old));
-    }
-
-    // Value heads in the file's order: of those that share a key head one after the other here;
-    // Qwen3.5's GGUF has the first of every key head, then the second of every one.
-    OutputTensor as_recurrent(std::string_view kind, OutputTensor tensor) const {
-        const DeltaNetConfig& net = *config_.delta_net;
-        if (kind == "ssm_a" && net.rate_is_log) {
-            tensor = transformed(std::move(tensor), [](float a) {
-                return static_cast<float>(-std::exp(static_cast<double>(a)));
-            });
-        }
-        if (!config_.architecture.starts_with("qwen35")) {
-            return tensor;
-        }
-        const uint64_t keys = net.key_heads;
-        const uint64_t share = net.value_heads / net.key_heads;
-        const auto moved = [keys, share](uint64_t begin, uint64_t size) {
-            return [=](uint64_t i) {
-                if (i < begin) {
-                    return i;
-                }
-                const uint64_t head = (i - begin) / size;
-                return begin + (head % keys * share + head / keys) * size + (i - begin) % size;
-            };
-        };
-        if (kind == "attn_qkv.weight" || kind == "ssm_conv1d.weight") {
-            return by_index(std::move(tensor), moved(2 * net.keys(), net.value_dim));
-        }
-        if (kind == "attn_gate.weight") {
-            return by_index(std::move(tensor), moved(0, net.value_dim));
-        }
-        if (is_any_of(kind, {"ssm_beta.weight", "ssm_alpha.weight", "ssm_a", "ssm_dt.bias"})) {
-            return by_index(std::move(tensor), moved(0, 1));
-        }
-        return kind == "ssm_out.weight" ? with_columns(std::move(tensor), moved(0, net.value_dim))
-                                        : std::move(tensor);
     }
 
     // One tensor a head ("attn_q_norm.#") as one for all.

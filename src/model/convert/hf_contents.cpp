@@ -8,7 +8,9 @@
 
 #include "json/write.h"
 #include "model/convert/hf_config.h"
+#include "model/convert/mxfp4_parts.h"
 #include "model/convert/same_config.h"
+#include "model/convert/value_heads.h"
 #include "model/family.h"
 
 namespace weir::model {
@@ -82,7 +84,10 @@ class FolderPlanner {
     // `made` is what config.json says.
     FolderPlanner(const TensorIndex& index, const TransformerConfig& config,
                   const TransformerConfig& made)
-        : index_(index), config_(config), made_(made) {}
+        : index_(index),
+          config_(config),
+          made_(made),
+          keeps_mxfp4_(made.packing == WeightPacking::Mxfp4) {}
 
     Result<std::vector<OutputTensor>> plan() {
         for (const StoredTensor& tensor : index_.tensors()) {
@@ -148,59 +153,19 @@ class FolderPlanner {
             tensor = by_index(std::move(tensor),
                               [d = config_.head_dim](uint64_t i) { return pair_of_half(i, d); });
         }
-        if (config_.delta_net) {
-            tensor = as_recurrent(kind, std::move(tensor));
+        if (config_.delta_net && kind == "ssm_a") {
+            tensor = transformed(std::move(tensor), log_of_rate);
         }
+        tensor = with_value_heads(HeadOrder::Folder, kind, config_, std::move(tensor));
         tensor.name = std::move(name);
         push(std::move(tensor));
         return {};
     }
 
     void push(OutputTensor tensor) {
-        const bool is_sayable =
-            tensor.dtype == DType::F32 || tensor.dtype == DType::F16 || tensor.dtype == DType::BF16;
+        const bool is_sayable = !tensor.raw_shape.empty() || tensor.dtype == DType::F32 ||
+                                tensor.dtype == DType::F16 || tensor.dtype == DType::BF16;
         out_.push_back(is_sayable ? std::move(tensor) : widened(std::move(tensor)));
-    }
-
-    static OutputTensor by_index(OutputTensor tensor, std::function<uint64_t(uint64_t)> old) {
-        if (tensor.shape.size() == 1) {
-            return with_columns(std::move(tensor), std::move(old));
-        }
-        std::vector<uint64_t> shape = tensor.shape;
-        return with_rows(std::move(tensor), std::move(shape), std::move(old));
-    }
-
-    OutputTensor as_recurrent(std::string_view kind, OutputTensor tensor) const {
-        const DeltaNetConfig& net = *config_.delta_net;
-        if (kind == "ssm_a") {
-            tensor = transformed(std::move(tensor), log_of_rate);
-        }
-        if (!config_.architecture.starts_with("qwen35")) {
-            return tensor;
-        }
-        const uint64_t keys = net.key_heads;
-        const uint64_t share = net.value_heads / net.key_heads;
-        const auto moved = [keys, share](uint64_t begin, uint64_t size) {
-            return [=](uint64_t i) {
-                if (i < begin) {
-                    return i;
-                }
-                const uint64_t head = (i - begin) / size;
-                return begin + (head % share * keys + head / share) * size + (i - begin) % size;
-            };
-        };
-        if (kind == "attn_qkv.weight" || kind == "ssm_conv1d.weight") {
-            return by_index(std::move(tensor), moved(2 * net.keys(), net.value_dim));
-        }
-        if (kind == "attn_gate.weight") {
-            return by_index(std::move(tensor), moved(0, net.value_dim));
-        }
-        if (kind == "ssm_beta.weight" || kind == "ssm_alpha.weight" || kind == "ssm_a" ||
-            kind == "ssm_dt.bias") {
-            return by_index(std::move(tensor), moved(0, 1));
-        }
-        return kind == "ssm_out.weight" ? with_columns(std::move(tensor), moved(0, net.value_dim))
-                                        : std::move(tensor);
     }
 
     Result<void> add_head_vectors(const StoredTensor& tensor, const std::string& prefix,
@@ -292,6 +257,9 @@ class FolderPlanner {
         }
         const bool is_bias = kind.ends_with(".bias");
         OutputTensor one = as_stored(tensor, "");
+        if (keeps_mxfp4_ && kind == "ffn_down_exps.weight") {
+            return add_mxfp4(prefix + std::string(kind), std::move(one), tensor.name);
+        }
         if (kind.starts_with("ffn_down_exps.") || kind.starts_with("ffn_gate_up_exps.")) {
             return add(prefix + std::string(kind), kind,
                        is_bias ? std::move(one) : laid_out(std::move(one)), tensor.name);
@@ -329,17 +297,34 @@ class FolderPlanner {
             return add(prefix + "ffn_gate_up_exps.bias", "",
                        reshaped(std::move(both), {experts, 2 * width}), gate.name);
         }
-        return add(prefix + "ffn_gate_up_exps.weight", "", laid_out(std::move(both)), gate.name);
+        const std::string name = prefix + "ffn_gate_up_exps.weight";
+        return keeps_mxfp4_ ? add_mxfp4(name, std::move(both), gate.name)
+                            : add(name, "", laid_out(std::move(both)), gate.name);
+    }
+
+    // As blocks and scales. Their rows are the outputs, whatever the family's other files do.
+    Result<void> add_mxfp4(const std::string& gguf_name, OutputTensor stack,
+                           std::string_view source) {
+        const size_t before = out_.size();
+        WEIR_TRY(add(gguf_name, "", mxfp4_blocks(stack), source));
+        WEIR_TRY(add(gguf_name, "", mxfp4_scales(std::move(stack)), source));
+        out_[before].name += "_blocks";
+        out_[before + 1].name += "_scales";
+        return {};
     }
 
     const TensorIndex& index_;
     const TransformerConfig& config_;
     const TransformerConfig& made_;
+    const bool keeps_mxfp4_;
     std::vector<OutputTensor> out_;
 };
 
-std::string_view name_of(DType dtype) {
-    return dtype == DType::F32 ? "F32" : dtype == DType::F16 ? "F16" : "BF16";
+std::string_view name_of(const OutputTensor& tensor) {
+    return !tensor.raw_shape.empty()    ? "U8"
+           : tensor.dtype == DType::F32 ? "F32"
+           : tensor.dtype == DType::F16 ? "F16"
+                                        : "BF16";
 }
 
 }  // namespace
@@ -371,9 +356,9 @@ Result<void> write_safetensors(std::span<const OutputTensor> tensors, kernels::T
     for (const OutputTensor& tensor : tensors) {
         WEIR_TRY_ASSIGN(const uint64_t stride, tensor::row_bytes(tensor.dtype, tensor.columns()));
         const uint64_t bytes = stride * tensor.rows();
-        writer.key(tensor.name).begin_object().member("dtype", name_of(tensor.dtype));
+        writer.key(tensor.name).begin_object().member("dtype", name_of(tensor));
         writer.key("shape").begin_array();
-        for (const uint64_t extent : tensor.shape) {
+        for (const uint64_t extent : tensor.raw_shape.empty() ? tensor.shape : tensor.raw_shape) {
             writer.value(extent);
         }
         writer.end_array().key("data_offsets").begin_array().value(total).value(total + bytes);

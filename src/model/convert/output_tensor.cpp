@@ -220,6 +220,14 @@ OutputTensor with_columns(OutputTensor tensor, std::function<uint64_t(uint64_t)>
     return out;
 }
 
+OutputTensor by_index(OutputTensor tensor, std::function<uint64_t(uint64_t)> old) {
+    if (tensor.shape.size() == 1) {
+        return with_columns(std::move(tensor), std::move(old));
+    }
+    std::vector<uint64_t> shape = tensor.shape;
+    return with_rows(std::move(tensor), std::move(shape), std::move(old));
+}
+
 OutputTensor transposed(OutputTensor tensor) {
     if (!is_plain_float(tensor.dtype)) {
         tensor = widened(std::move(tensor));

@@ -27,6 +27,9 @@ struct OutputTensor {
     tensor::DType dtype = tensor::DType::F32;
     // Errors name the tensor as the file that is read does.
     std::function<Result<RowReader>()> open;
+    // Where it is not empty: the tensor is bytes that say no number each (U8 of safetensors), of
+    // this shape. `shape` then says how they are written, and `dtype` is F8_E4M3, of one byte too.
+    std::vector<uint64_t> raw_shape = {};
 
     uint64_t rows() const;  // all but the innermost dimension
     uint64_t columns() const { return shape.back(); }
@@ -56,6 +59,9 @@ OutputTensor transformed(OutputTensor tensor, std::function<float(float)> functi
 // Column i of the new tensor is column column_of(i) of the old one; as F32 where the numbers of a
 // row stand in blocks.
 OutputTensor with_columns(OutputTensor tensor, std::function<uint64_t(uint64_t)> column_of);
+
+// Element i of a vector, or row i of a matrix, is the old one's element or row old(i).
+OutputTensor by_index(OutputTensor tensor, std::function<uint64_t(uint64_t)> old);
 
 // A tensor [count, rows, columns] as [count, columns, rows]; likewise.
 OutputTensor transposed(OutputTensor tensor);

@@ -107,6 +107,7 @@ Result<void> check_same_config(const TransformerConfig& source, const Transforme
                                std::string_view format) {
     const auto& a = source;
     const auto& b = made;
+    const bool is_gemma = a.architecture == "gemma2" || a.architecture == "gemma3";
     const Difference found[] = {
         {"sizes", a.layers != b.layers || a.hidden != b.hidden || a.heads != b.heads ||
                       a.vocabulary != b.vocabulary},
@@ -123,7 +124,8 @@ Result<void> check_same_config(const TransformerConfig& source, const Transforme
         {"per-layer inputs",
          a.layer_scales != b.layer_scales || a.per_layer_width != b.per_layer_width},
         {"norms of queries and keys", a.qk_norm != b.qk_norm || a.value_norm != b.value_norm},
-        {"scale of attention", !is_close(attention_scale_of(a), attention_scale_of(b))},
+        {is_gemma ? "query_pre_attn_scalar" : "scale of attention",
+         !is_close(attention_scale_of(a), attention_scale_of(b))},
         {"sinks and gates of attention", a.attention_sinks != b.attention_sinks ||
                                              a.attention_output_gate != b.attention_output_gate},
         {"temperature of queries", !is_same(a.temperature, b.temperature)},

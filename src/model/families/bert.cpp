@@ -135,38 +135,41 @@ Result<void> finish_roberta_json(JsonConfig& in, TransformerConfig& out) {
     return {};
 }
 
+// What both rows say.
+constexpr Family kEncoder{.finish_json = finish_json,
+                          .json = {.epsilon_name = "layer_norm_eps",
+                                   .epsilon = 1e-12,
+                                   .activation = Activation::Gelu,
+                                   .tied = true},
+                          .names = kTensorNames,
+                          .layers = "encoder.layer.",
+                          .encoder = true};
+
 }  // namespace
 
 const Family& bert_family() {
-    static constexpr Family kFamily{.gguf_architectures = kNames,
-                                    .model_types = kNames,
-                                    .finish_gguf = finish_gguf,
-                                    .finish_json = finish_json,
-                                    .json = {.epsilon_name = "layer_norm_eps",
-                                             .epsilon = 1e-12,
-                                             .activation = Activation::Gelu,
-                                             .tied = true},
-                                    .names = kTensorNames,
-                                    .layers = "encoder.layer.",
-                                    .may_begin_with = "bert.",
-                                    .unused = kUnused,
-                                    .encoder = true};
+    static constexpr Family kFamily = [] {
+        Family family = kEncoder;
+        family.gguf_architectures = kNames;
+        family.model_types = kNames;
+        family.finish_gguf = finish_gguf;
+        family.may_begin_with = "bert.";
+        family.unused = kUnused;
+        return family;
+    }();
     return kFamily;
 }
 
 const Family& roberta_family() {
-    static constexpr Family kFamily{.model_types = kRobertaTypes,
-                                    .finish_json = finish_roberta_json,
-                                    .architecture = kNames[0],
-                                    .json = {.epsilon_name = "layer_norm_eps",
-                                             .epsilon = 1e-12,
-                                             .activation = Activation::Gelu,
-                                             .tied = true},
-                                    .names = kTensorNames,
-                                    .layers = "encoder.layer.",
-                                    .may_begin_with = "roberta.",
-                                    .unused = kRobertaUnused,
-                                    .encoder = true};
+    static constexpr Family kFamily = [] {
+        Family family = kEncoder;
+        family.model_types = kRobertaTypes;
+        family.finish_json = finish_roberta_json;
+        family.architecture = kNames[0];
+        family.may_begin_with = "roberta.";
+        family.unused = kRobertaUnused;
+        return family;
+    }();
     return kFamily;
 }
 
