@@ -1,6 +1,6 @@
-// Every way to merge the symbols of a piece: a few at once, by a heap, by passes over dense ranks, by
-// windows. They are one file because they must give the same symbols, and hand a piece on to each
-// other where another way is cheaper.
+// Every way to merge the symbols of a piece: a few at once, by a heap, by passes over dense ranks,
+// by windows. They are one file because they must give the same symbols, and hand a piece on to
+// each other where another way is cheaper.
 
 #include "text/merge.h"
 
