@@ -70,6 +70,9 @@ Outcome<std::optional<Value>> find_attribute(Runtime& rt, const Value& value,
             return value.items()[name == "list" ? 1 : 0];
         }
     }
+    if (value.is(Kind::Cycler) && name == "current") {
+        return value.cycler().items[value.cycler().position];
+    }
     if (value.is(Kind::Loop)) {
         return loop_attribute(rt, value, name);
     }
@@ -243,8 +246,7 @@ Outcome<Value> get_slice(Runtime& rt, const Value& value, const Value& start, co
     }
     if (!value.is_str() && !value.is(Kind::List) && !value.is(Kind::Tuple) &&
         !value.is(Kind::Range)) {
-        static const std::string kSlice = "[slice]";
-        return missing(value, kSlice);
+        return raise("'{}' object cannot be sliced", type_name(value));
     }
     WEIR_TRY_ASSIGN(const size_t count, length(rt, value));
     WEIR_TRY_ASSIGN(const SliceIndices slice, resolve_slice(count, start, stop, step));

@@ -127,6 +127,8 @@ Outcome<std::vector<Value>> bind_globals(Runtime& rt, const Ast& ast, const json
             globals.push_back(value);
         } else if (const Native* native = find_global(name)) {
             globals.push_back(Value::native(*native));
+        } else if (name == "self") {
+            globals.push_back(Value::of(rt.name_space()));  // the template's blocks: none are kept
         } else {
             globals.push_back(Value::undefined(&name, nullptr));
         }

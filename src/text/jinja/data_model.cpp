@@ -33,6 +33,12 @@ Outcome<bool> equal_dicts(Runtime& rt, const Dict& a, const Dict& b) {
     return true;
 }
 
+// Of the same numbers.
+bool equal_ranges(const Range& a, const Range& b) {
+    return a.length == b.length && (a.length == 0 || a.start == b.start) &&
+           (a.length < 2 || a.step == b.step);
+}
+
 Outcome<bool> contains_text(Runtime& rt, const Value& container, const Value& item) {
     if (!item.is_str()) {
         return raise("'in <string>' requires string as left operand, not {}", type_name(item));
@@ -182,6 +188,9 @@ Outcome<bool> equals(Runtime& rt, const Value& a, const Value& b) {
     }
     if (a.is(Kind::Dict) && b.is(Kind::Dict)) {
         return equal_dicts(rt, a.dict(), b.dict());
+    }
+    if (a.is(Kind::Range) && b.is(Kind::Range)) {
+        return equal_ranges(a.range(), b.range());
     }
     if (!same_sequence_kind(a, b)) {
         return a.same_as(b);

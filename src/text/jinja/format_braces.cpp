@@ -28,6 +28,8 @@ class BraceFormatter {
     std::string_view text_;
     const Args& args_;
     TextBuilder out_;
+    enum class Numbering : uint8_t { None, Automatic, Manual };
+    Numbering numbering_ = Numbering::None;
     size_t next_ = 0;
 };
 
@@ -35,6 +37,11 @@ Outcome<Value> BraceFormatter::first_value(std::string_view name) {
     size_t digits = 0;
     const auto index = take_format_number(name, digits);
     if (name.empty() || (index && digits == name.size())) {
+        const Numbering numbering = name.empty() ? Numbering::Automatic : Numbering::Manual;
+        if (numbering_ != Numbering::None && numbering_ != numbering) {
+            return raise("cannot switch between automatic and manual field numbering");
+        }
+        numbering_ = numbering;
         const size_t i = name.empty() ? next_++ : static_cast<size_t>(*index);
         return i < args_.positional.size()
                    ? Outcome<Value>(args_.positional[i])

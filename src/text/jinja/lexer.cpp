@@ -320,7 +320,8 @@ Outcome<void> Lexer::whole_number() {
             digit = static_cast<uint32_t>(source_[i] - '0');
         } else if (c >= 'a' && c <= 'f') {
             digit = static_cast<uint32_t>(c - 'a' + 10);
-        } else if (source_[i] == '_' && i > start) {
+        } else if (source_[i] == '_' && i > start && i + 1 < source_.size() &&
+                   source_[i + 1] != '_') {
             continue;
         }
         if (digit >= base) {
@@ -333,6 +334,9 @@ Outcome<void> Lexer::whole_number() {
     }
     if (i == start) {
         return error("a number without digits");
+    }
+    if (base == 10 && peek() == '0' && value != 0) {
+        return error("a whole number with a zero before it");
     }
     emit(TokenKind::Integer);
     list_.tokens.back().integer = value;

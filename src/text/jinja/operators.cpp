@@ -25,6 +25,9 @@ std::unexpected<Raised> too_large() {
 
 Outcome<Value> integer_power(Whole base, Whole exponent) {
     if (exponent < 0) {
+        if (base == 0) {
+            return raise("0.0 cannot be raised to a negative power");
+        }
         return Value::real(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
     }
     Whole result = 1;

@@ -177,8 +177,7 @@ Outcome<const Stmt*> Parser::statement() {
         return scope_statement("endgeneration");
     }
     if (tag == "block") {
-        WEIR_TRY(take_name());
-        return scope_statement("endblock");
+        return block_statement();
     }
     if (tag == "break" || tag == "continue") {
         return loop_control(tag == "break" ? StmtKind::Break : StmtKind::Continue);
@@ -214,7 +213,11 @@ Outcome<const Stmt*> Parser::if_statement() {
 
 Outcome<const Stmt*> Parser::for_statement() {
     Stmt& stmt = make(StmtKind::For);
+    const uint32_t loop_names = loop_targets_;
     WEIR_TRY_ASSIGN(Target into, target(Attributes::Refused));
+    if (loop_targets_ != loop_names) {
+        return error("a loop cannot assign to its own variable 'loop'");
+    }
     stmt.targets.push_back(std::move(into));
     WEIR_TRY(expect_name("in"));
     WEIR_TRY_ASSIGN(const Expr* iterable, tuple(TupleStyle::Iterable));
@@ -262,6 +265,7 @@ Outcome<Target> Parser::single_target(Attributes attributes) {
             return error(fmt::format("can't assign to '{}'", name));
         }
     }
+    loop_targets_ += name == "loop" ? 1 : 0;
     Target single;
     single.name = intern(name);
     if (attributes == Attributes::Allowed && skip_op(".")) {
@@ -316,10 +320,17 @@ Outcome<void> Parser::signature(Stmt& stmt) {
             WEIR_TRY(expect_op(","));
         }
         WEIR_TRY_ASSIGN(const std::string_view name, take_name());
+        for (const auto& [earlier, id] : stmt.parameters.names) {
+            if (earlier == name) {
+                return error(fmt::format("two parameters named '{}'", name));
+            }
+        }
         stmt.parameters.names.emplace_back(name, intern(name));
         if (skip_op("=")) {
             WEIR_TRY_ASSIGN(const Expr* value, expression());
             stmt.parameters.defaults.push_back(value);
+        } else if (name == "caller") {
+            return error("the parameter 'caller' needs a default");
         } else if (!stmt.parameters.defaults.empty()) {
             return error("a parameter without default after one with default");
         }
@@ -402,6 +413,16 @@ Outcome<const Stmt*> Parser::print_statement() {
         stmt.exprs.push_back(expr);
     }
     return &stmt;
+}
+
+// Nothing extends a chat template: a block stands for its content. Its name is still its own.
+Outcome<const Stmt*> Parser::block_statement() {
+    WEIR_TRY_ASSIGN(const std::string_view name, take_name());
+    if (!block_names_.insert(name).second) {
+        return error(fmt::format("block '{}' defined twice", name));
+    }
+    skip_name("scoped");
+    return scope_statement("endblock");
 }
 
 // Tags that only wrap their content here: `generation` marks what a trainer masks.

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -114,6 +115,7 @@ class Parser {
     Outcome<const Stmt*> filter_statement();
     Outcome<const Stmt*> with_statement();
     Outcome<const Stmt*> print_statement();
+    Outcome<const Stmt*> block_statement();
     Outcome<const Stmt*> scope_statement(std::string_view end);
     Outcome<const Stmt*> loop_control(StmtKind kind);
     Outcome<void> signature(Stmt& stmt);
@@ -130,6 +132,8 @@ class Parser {
     // error only where they run, so those are taken out again.
     std::vector<std::string> unknown_;
     uint32_t loops_ = 0;         // for statements around this place, in this macro
+    uint32_t loop_targets_ = 0;  // how often something was assigned to the name "loop" so far
+    std::set<std::string_view> block_names_;
     std::vector<Stmt*> scopes_;  // for, macro and call statements around this place
     std::map<std::string_view, NameId> ids_;
 };

@@ -417,6 +417,18 @@ inline constexpr ReferenceCase kReferenceCases[] = {
      "1"},
     {"{{ 'a\nb' }}|{{ \"c\\\nd\" }}",
      "a\nb|cd"},
+    {"{% set c = cycler('x', 'y') %}{{ c.current }}{{ c.next() }}{{ c.current }}{{ c.next() }}",
+     "xxyy"},
+    {"{{ range(3) == range(3), range(0) == range(5, 5), range(2, 3, 4) == range(2, 3), range(2) == range(3) }}",
+     "(True, True, True, False)"},
+    {"{% block a scoped %}{{ n }}{% endblock a %}|",
+     "5|"},
+    {"{{ self is defined, self.DEFAULT is defined }}{{ self.DEFAULT }}",
+     "(True, False)"},
+    {"{{ strftime_now('%g %G') }}",
+     "25 2025"},
+    {"{% set loop = 1 %}{{ loop }}{% macro f(caller=none, a=0) %}{{ a }}{% endmacro %}{{ f(a=2) }}{{ 00, 0_0, 0x1_f }}",
+     "12(0, 0, 31)"},
 };
 
 // These are errors there, when parsed or when rendered.
@@ -501,6 +513,19 @@ inline constexpr std::string_view kReferenceErrors[] = {
     "{% for a,b in [(1,)] %}{% endfor %}",
     "{% call foo %}{% endcall %}",
     "{% call(x) d.get('a') %}{% endcall %}",
+    "{{ d[1:2] }}",
+    "{{ n[1:] }}",
+    "{{ 0 ** -1 }}",
+    "{{ '{0} {}'.format(1, 2) }}",
+    "{{ '{} {0}'.format(1, 2) }}",
+    "{% block a %}{% endblock %}{% block a %}{% endblock %}",
+    "{% block a required %}{% endblock %}",
+    "{% for loop in l %}{{ loop }}{% endfor %}",
+    "{% for x, (loop, y) in l %}{% endfor %}",
+    "{% macro f(a, a) %}{% endmacro %}",
+    "{% macro f(caller) %}{% endmacro %}",
+    "{{ 0777 }}",
+    "{{ 1__0 }}",
 };
 
 }  // namespace weir::text::jinja

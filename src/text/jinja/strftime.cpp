@@ -94,6 +94,8 @@ std::string field(const Moment& m, char letter, char flag) {
             return padded(m.day, 2, ' ', flag);
         case 'f':
             return "000000";
+        case 'g':
+            return two(iso_week(m).first % 100);
         case 'G':
             return fmt::format("{}", iso_week(m).first);
         case 'H':

@@ -60,8 +60,10 @@ class Derivation {
 
     OutputFormat run() {
         if (find_whole_format(source_, format_)) {
-            derive_plain();
-            derive_text_of_calls();
+            if (format_.content_end.empty()) {  // else all is said
+                derive_plain();
+                derive_text_of_calls();
+            }
             return std::move(format_);
         }
         find_reasoning(source_, format_);
@@ -115,9 +117,10 @@ class Derivation {
         if (!format_.reasoning_end.empty()) {
             return;
         }
-        const auto thought = probe_.answer(
-            fmt::format("\"reasoning_content\": \"{}\", \"thinking\": \"{}\", \"content\": \"{}\"",
-                        kThought, kThought, kText));
+        const auto thought =
+            probe_.answer(fmt::format("\"reasoning_content\": \"{0}\", \"reasoning\": \"{0}\", "
+                                      "\"thinking\": \"{0}\", \"content\": \"{1}\"",
+                                      kThought, kText));
         const auto gap = thought ? between(*thought, kThought, kText) : std::nullopt;
         if (!gap) {
             return;
@@ -422,7 +425,8 @@ class Derivation {
         const size_t begins = common_suffix(first, middle);
         calls.parameter_begin = first.text(first.size() - begins, first.size());
         calls.value_end = middle.text(0, middle.size() - begins);
-        if (calls.parameter_begin.empty() || calls.value_end.empty()) {
+        if (calls.parameter_begin.empty() || calls.value_end.empty() ||
+            calls.value_end.find(kKey) != calls.value_end.npos) {  // <key>…</key>: no fixed marker
             return false;
         }
         calls.kind = Kind::Named;
@@ -452,6 +456,10 @@ class Derivation {
             return;
         }
         calls.key_ends = {{of_string, KeyType::BySchema}};
+        if (source_.find(CallFormat::kRawBegin) != source_.npos) {
+            calls.key_ends.push_back(
+                {of_string + std::string(CallFormat::kRawBegin), KeyType::BySchema});
+        }
     }
 
     bool derive_quoted(std::string quote) {

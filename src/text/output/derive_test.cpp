@@ -133,6 +133,35 @@ TEST(OutputFormat, ThoughtsAndEndsAreFound) {
     EXPECT_THAT(format.ends, ElementsAre("<|im_end|>"));
 }
 
+TEST(OutputFormat, ThoughtsAreFoundUnderAnyOfTheirNames) {
+    const OutputFormat format = derived(
+        "{% for m in messages %}{% if m.reasoning %}<|a|><|hm|>{{ m.reasoning }}<|z|>{% endif %}"
+        "<|{{ 'a' if m.role == 'assistant' else 'u' }}|><|says|>{{ m.content }}<|z|>{% endfor %}"
+        "{% if add_generation_prompt %}<|a|>{% endif %}");
+    EXPECT_EQ(format.reasoning_begin, "<|hm|>");
+    EXPECT_EQ(format.reasoning_end, "<|z|><|a|>");
+    EXPECT_EQ(format.content_begin, "<|says|>");
+}
+
+TEST(OutputFormat, ValuesMayBeMarkedAsRaw) {
+    const CallFormat calls = calls_of(
+        "{% for c in m.tool_calls %}<do n=\"{{ c.function.name }}\">{% for k, v in "
+        "c.function.arguments.items() %}<p n=\"{{ k }}\">{% if '<' in v|string %}<![CDATA[{{ v "
+        "}}]]>"
+        "{% else %}{{ v }}{% endif %}</p>{% endfor %}</do>{% endfor %}");
+    ASSERT_EQ(calls.arguments, Arguments::Tagged);
+    ASSERT_EQ(calls.key_ends.size(), 2u);
+    EXPECT_EQ(calls.key_ends[1].text, "\"><![CDATA[");
+}
+
+// What ends a value must be a fixed text to be looked for.
+TEST(OutputFormat, TagsNamedAfterTheKeyAreNotTakenForMarkers) {
+    const CallFormat calls = calls_of(
+        "{% for c in m.tool_calls %}<do n=\"{{ c.function.name }}\">{% for k, v in "
+        "c.function.arguments.items() %}<{{ k }}>{{ v }}</{{ k }}>{% endfor %}</do>{% endfor %}");
+    EXPECT_EQ(calls.kind, Kind::None);
+}
+
 // A template that renders no calls may still tell its model how to write them.
 TEST(OutputFormat, WhatTheTemplateDoesNotRenderItsSourceMaySay) {
     const OutputFormat format =

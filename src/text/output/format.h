@@ -24,9 +24,13 @@ namespace weir::text {
 //         Python   a="x", b=[1, None]
 //         Quoted   a:<|"|>x<|"|>,b:[1]
 struct CallFormat {
+    // Around values with what would be markup otherwise (MiniCPM).
+    static constexpr std::string_view kRawBegin = "<![CDATA[";
+    static constexpr std::string_view kRawEnd = "]]>";
+
     enum class Kind : uint8_t { None, Json, Named };
     enum class Arguments : uint8_t { Json, Tagged, Python, Quoted };
-    enum class Field : uint8_t { Name, Id };
+    enum class Field : uint8_t { Name, Id, Position };  // a call's number in its turn is no id
 
     struct FieldEnd {
         Field field = Field::Name;
@@ -60,7 +64,7 @@ struct CallFormat {
     // Tagged.
     std::string parameter_begin;
     std::vector<KeyEnd> key_ends;
-    std::string value_end;
+    std::string value_end;      // after a key's end with kRawBegin: kRawEnd before it
     bool value_padded = false;  // a line feed before and after each value is not part of it
 
     std::string quote;      // Quoted

@@ -106,6 +106,36 @@ CallFormat quoted(std::string begin, std::string end, std::string quote) {
     return calls;
 }
 
+// Kimi K3: everything between "open" and "close", with attributes.
+OutputFormat opened_sections() {
+    const auto opened = [](std::string_view what) {
+        return "<|open|>" + std::string(what) + "<|sep|>";
+    };
+    const auto closed = [](std::string_view what) {
+        return "<|close|>" + std::string(what) + "<|sep|>";
+    };
+    OutputFormat format;
+    format.reasoning_begin = opened("think");
+    format.reasoning_end = closed("think");
+    format.content_begin = opened("response");
+    format.content_end = closed("response");
+    format.ends = {closed("message"), "<|end_of_msg|>"};
+    CallFormat& calls = format.calls;
+    calls = named("<|open|>call tool=\"", "\" index=\"", closed("call"));
+    calls.fields.push_back({Field::Position, "\"<|sep|>"});
+    calls.arguments = Arguments::Tagged;
+    calls.section_begin = opened("tools");
+    calls.section_end = closed("tools");
+    calls.parameter_begin = "<|open|>argument key=\"";
+    calls.key_ends = {{"\" type=\"string\"<|sep|>", KeyType::String}};
+    for (const std::string_view type :
+         {"number", "integer", "boolean", "null", "object", "array"}) {
+        calls.key_ends.push_back({"\" type=\"" + std::string(type) + "\"<|sep|>", KeyType::Json});
+    }
+    calls.value_end = closed("argument");
+    return format;
+}
+
 CallFormat mistral(std::string_view source) {
     if (source.find("[ARGS]") == source.npos) {
         return json_between("[TOOL_CALLS]", "");
@@ -133,6 +163,10 @@ bool find_whole_format(std::string_view source, OutputFormat& format) {
         format.is_harmony = true;
         return true;
     }
+    if (has_all(source, {"<|open|>", "<|close|>", "<|sep|>", "response", "argument"})) {
+        format = opened_sections();
+        return true;
+    }
     if (has_all(source, {">>>all"}) || has_all(source, {"'>>>'", "all"})) {
         format.calls = named(">>>", "\n", "");
         format.calls.text_name = "all";
@@ -146,6 +180,7 @@ bool find_reasoning(std::string_view source, OutputFormat& format) {
         {"<seed:think>", "</seed:think>"},
         {"<|START_THINKING|>", "<|END_THINKING|>"},
         {"[THINK]", "[/THINK]"},
+        {"<mm:think>", "</mm:think>"},
         {"<|channel>thought", "<channel|>"},
         {"<|inner_prefix|>", "<|inner_suffix|>"},
         {"Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"},

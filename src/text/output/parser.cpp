@@ -91,6 +91,10 @@ void OutputParser::make_call_markers() {
     for (const std::string& next : {calls.parameter_begin, end}) {
         if (!next.empty() && !calls.value_end.empty()) {
             value_markers_.add(Marker(calls.value_end, next), {What::ValueEnd});
+            if (calls.key_ends.back().text.ends_with(CallFormat::kRawBegin)) {
+                value_markers_.add(Marker(std::string(CallFormat::kRawEnd) + calls.value_end, next),
+                                   {What::ValueEnd});
+            }
             if (calls.value_padded) {
                 value_markers_.add(Marker::after_line_feed(calls.value_end, next),
                                    {What::ValueEnd});

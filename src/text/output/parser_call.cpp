@@ -253,7 +253,9 @@ void OutputParser::end_field(size_t index) {
     std::string name;
     std::string id;
     for (size_t i = 0; i < fields.size(); ++i) {
-        (fields[i].field == CallFormat::Field::Name ? name : id) = trim(fields_[i]);
+        if (fields[i].field != CallFormat::Field::Position) {
+            (fields[i].field == CallFormat::Field::Name ? name : id) = trim(fields_[i]);
+        }
     }
     if (calls_format_.name_has_index) {
         id = name;

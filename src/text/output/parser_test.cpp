@@ -121,6 +121,14 @@ TEST(OutputParser, ReadsEveryFamilyWhereverItIsCut) {
     const std::string a(kArguments);
     const std::string write(kWrite);
     const std::vector<Case> cases = {
+        {"<|open|><|close|><|sep|> argument response",
+         "<|open|>think<|sep|>Hm.<|close|>think<|sep|><|open|>response<|sep|>Ok.<|close|>response"
+         "<|sep|><|open|>tools<|sep|><|open|>call tool=\"write\" "
+         "index=\"1\"<|sep|><|open|>argument "
+         "key=\"path\" type=\"string\"<|sep|>é \"q\"<|close|>argument<|sep|><|open|>argument "
+         "key=\"lines\" type=\"number\"<|sep|>3<|close|>argument<|sep|><|close|>call<|sep|><|open|>"
+         "call tool=\"ping\" index=\"2\"<|sep|><|close|>call<|sep|><|close|>tools<|sep|>",
+         {"thought Hm.", "text Ok.", write, "ping {}"}},
         {"<think></think><tool_call>",
          "<think>\nHm.\n</think>\n\nOk.\n<tool_call>\n{\"name\": \"write\", \"arguments\": " + a +
              "}\n</tool_call>\n<tool_call>\n{\"name\": \"ping\"}\n</tool_call>",
@@ -283,6 +291,16 @@ TEST(OutputParser, AMarkerInsideAnArgumentIsPartOfIt) {
     EXPECT_THAT(reader_of("[TOOL_CALLS][ARGS]")
                     .read_cut("[TOOL_CALLS]write[ARGS]{\"path\": \"" + text + "\"}"),
                 ElementsAre("write {\"path\": \"" + text + "\"}"));
+}
+
+TEST(OutputParser, RawMarksAroundAValueAreNoPartOfIt) {
+    Reader reader = reader_of("<tool_call><function=");
+    CallFormat& calls = reader.format.calls;
+    calls.key_ends.push_back({calls.key_ends.front().text + std::string(CallFormat::kRawBegin)});
+    EXPECT_THAT(reader.read_cut("<tool_call><function=write><parameter=path><![CDATA[a<b>]]>]]>"
+                                "</parameter><parameter=options>{\"a\": 1}</parameter></function>"
+                                "</tool_call>"),
+                ElementsAre(R"(write {"path": "a<b>]]>", "options": {"a": 1}})"));
 }
 
 // Formats without quotes: what a value is, the tool's schema says.
