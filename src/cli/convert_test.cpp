@@ -84,6 +84,10 @@ void expect_same_text(const std::string& path) {
     const auto said = (*chat)->render({}, text::ChatTemplate::GenerationPrompt::No, {});
     ASSERT_TRUE(said) << said.error().message;
     EXPECT_EQ(said->text(), "<s>D");
+    chat::Conversation with_tools;
+    with_tools.tools = {{.name = "look_up"}};
+    EXPECT_EQ((*chat)->render(with_tools, text::ChatTemplate::GenerationPrompt::No, {})->text(),
+              "T");
 }
 
 TEST_F(Convert, TokenizerTemplateAndSpecialTokensSurviveBothWays) {

@@ -148,7 +148,8 @@ SharedTokens kept_tokens(const text::ChatTemplate* chat_template, const text::To
     if (chat_template == nullptr) {
         return nullptr;
     }
-    text::OutputFormat format = *chat_template->output_format();
+    const text::ChatTemplate& used = with_calls ? chat_template->for_tools() : *chat_template;
+    text::OutputFormat format = *used.output_format();
     if (!with_calls) {
         format.calls = {};
     }
@@ -280,7 +281,7 @@ Result<void> LocalBackend::Impl::add_conversation(const chat::ChatRequest& reque
 
 OutputReading LocalBackend::Impl::reading_of(const chat::Conversation& conversation) const {
     OutputReading reading;
-    const auto& format = chat_template->output_format();
+    const auto& format = chat_template->for_conversation(conversation).output_format();
     if (format->is_plain()) {
         return reading;
     }

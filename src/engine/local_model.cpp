@@ -221,23 +221,39 @@ Result<std::vector<TokenId>> end_tokens_of(const model::ModelSource& source,
 
 namespace {
 
-Result<std::string> template_source(const model::ModelSource& source) {
+struct TemplateTexts {
+    std::string chat;   // empty: none
+    std::string tools;  // empty: the same
+};
+
+Result<TemplateTexts> template_texts(const model::ModelSource& source) {
+    TemplateTexts out;
     if (const model::GgufFile* file = source.gguf()) {
         WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(*file));
-        return std::string(metadata.chat_template);
+        out.chat = metadata.chat_template;
+        for (const auto& [name, text] : metadata.named_templates) {
+            if (name == "tool_use") {
+                out.tools = text;
+            }
+        }
+        return out;
     }
     WEIR_TRY_ASSIGN(const auto files, source.folder()->read_template_files());
-    return text::find_chat_template({.chat_template_jinja = files.chat_template_jinja,
-                                     .tokenizer_config_json = files.tokenizer_config_json,
-                                     .chat_template_json = files.chat_template_json});
+    const text::TemplateFiles found{.chat_template_jinja = files.chat_template_jinja,
+                                    .tokenizer_config_json = files.tokenizer_config_json,
+                                    .chat_template_json = files.chat_template_json,
+                                    .tool_use_jinja = files.tool_use_jinja};
+    WEIR_TRY_ASSIGN(out.chat, text::find_chat_template(found));
+    WEIR_TRY_ASSIGN(out.tools, text::find_chat_template(found, text::TemplateUse::Tools));
+    return out;
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
     const model::ModelSource& source, const text::Tokenizer& tokenizer) {
-    WEIR_TRY_ASSIGN(const std::string text, template_source(source));
-    if (text.empty()) {
+    WEIR_TRY_ASSIGN(const TemplateTexts texts, template_texts(source));
+    if (texts.chat.empty()) {
         return nullptr;
     }
     text::ChatTemplate::SpecialTokens special;
@@ -250,7 +266,11 @@ Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
     add("eos_token", tokenizer.eos());
     add("unk_token", tokenizer.unknown());
     add("pad_token", tokenizer.padding());
-    WEIR_TRY_ASSIGN(auto made, text::ChatTemplate::create(text, std::move(special)));
+    WEIR_TRY_ASSIGN(auto made, text::ChatTemplate::create(texts.chat, special));
+    if (!texts.tools.empty()) {
+        WEIR_TRY_ASSIGN(auto for_tools, text::ChatTemplate::create(texts.tools, special));
+        made.set_for_tools(std::move(for_tools));
+    }
     return std::make_shared<const text::ChatTemplate>(std::move(made));
 }
 

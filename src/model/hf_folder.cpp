@@ -261,6 +261,9 @@ Result<HfTemplateFiles> HfFolder::read_template_files() const {
                     read_if_present(path_ / "tokenizer_config.json", kTokenizerConfigBytesMax));
     WEIR_TRY_ASSIGN(files.chat_template_json,
                     read_if_present(path_ / "chat_template.json", kTokenizerConfigBytesMax));
+    WEIR_TRY_ASSIGN(files.tool_use_jinja,
+                    read_if_present(path_ / "additional_chat_templates" / "tool_use.jinja",
+                                    kTokenizerConfigBytesMax));
     return files;
 }
 

@@ -25,6 +25,7 @@ struct HfTemplateFiles {
     std::string chat_template_jinja;    // the template itself
     std::string tokenizer_config_json;  // "chat_template" in it
     std::string chat_template_json;     // the same, beside models that see images
+    std::string tool_use_jinja;         // another one, for conversations with tools
 };
 
 // A Hugging Face model folder: config.json, generation_config.json, and one or several

@@ -91,12 +91,16 @@ Result<json::Value> content_of(const chat::Message& message, bool as_parts, size
     return json::Value(std::move(joined));
 }
 
-Result<json::Value> tools_of(const chat::Conversation& conversation) {
-    // What must not be called is not shown: a model that reads of a function calls it, as plain
-    // text where nobody parses calls.
+// What must not be called is not shown: a model that reads of a function calls it, as plain text
+// where nobody parses calls.
+bool offers_tools(const chat::Conversation& conversation) {
     const bool may_call =
         !conversation.tool_choice || conversation.tool_choice->mode != chat::ToolChoice::Mode::None;
-    if (conversation.tools.empty() || !may_call) {
+    return may_call && !conversation.tools.empty();
+}
+
+Result<json::Value> tools_of(const chat::Conversation& conversation) {
+    if (!offers_tools(conversation)) {
         return json::Value();
     }
     json::Array tools;
@@ -159,7 +163,18 @@ Result<ChatTemplate> ChatTemplate::create(std::optional<std::string_view> source
     return chat;
 }
 
+void ChatTemplate::set_for_tools(ChatTemplate other) {
+    for_tools_ = std::make_shared<const ChatTemplate>(std::move(other));
+}
+
+const ChatTemplate& ChatTemplate::for_conversation(const chat::Conversation& conversation) const {
+    return offers_tools(conversation) ? for_tools() : *this;
+}
+
 bool ChatTemplate::can_call_tools() const {
+    if (for_tools_) {
+        return for_tools_->can_call_tools();
+    }
     const bool can_call = output_format_->is_harmony || output_format_->calls.can_call();
     return shows_tools_ && can_call;
 }
@@ -305,6 +320,9 @@ Result<jinja::Rendered> ChatTemplate::render_context(const json::Value& context,
 Result<jinja::Rendered> ChatTemplate::render(const chat::Conversation& conversation,
                                              GenerationPrompt generation_prompt,
                                              std::chrono::local_seconds now) const {
+    if (const ChatTemplate& used = for_conversation(conversation); &used != this) {
+        return used.render(conversation, generation_prompt, now);
+    }
     WEIR_TRY_ASSIGN(const json::Value variables, context(conversation, generation_prompt));
     auto rendered = render_context(variables, now);
     if (!rendered) {

@@ -43,9 +43,16 @@ class ChatTemplate {
                                    GenerationPrompt generation_prompt,
                                    std::chrono::local_seconds now) const;
 
-    // How the model writes its answers; never null.
+    // Some models have another template for conversations in which tools are offered.
+    void set_for_tools(ChatTemplate other);
+    // The one that render() takes for this conversation, and the one for tools; this or the other.
+    const ChatTemplate& for_conversation(const chat::Conversation& conversation) const;
+    const ChatTemplate& for_tools() const { return for_tools_ ? *for_tools_ : *this; }
+
+    // How the model writes its answers to this template; never null.
     const std::shared_ptr<const OutputFormat>& output_format() const { return output_format_; }
-    // Whether a model with this template reads of tools, and can call them in a way that is known.
+    // Whether a model with this template (the one for tools, if it has one) reads of tools, and can
+    // call them in a way that is known.
     bool can_call_tools() const;
 
   private:
@@ -74,6 +81,7 @@ class ChatTemplate {
     std::string_view thinking_switch_;  // the variable that switches thinking on; empty: none
     bool wants_short_ids_ = false;      // refuses ids of calls that are not nine letters
     std::shared_ptr<const OutputFormat> output_format_;
+    std::shared_ptr<const ChatTemplate> for_tools_;  // null: this one
 };
 
 }  // namespace weir::text

@@ -178,5 +178,22 @@ TEST(ChatTemplate, ToolsThatMustNotBeCalledAreNotShown) {
     EXPECT_EQ(render(kSource, conversation)->text(), "none");
 }
 
+// Command R and Hermes have two.
+TEST(ChatTemplate, AnotherTemplateMayBeForConversationsWithTools) {
+    ChatTemplate chat = *ChatTemplate::create(kPlain, {});
+    chat.set_for_tools(*ChatTemplate::create("{{ tools[0].function.name }}<tool_call>", {}));
+    EXPECT_TRUE(chat.can_call_tools());
+    chat::Conversation conversation = hello();
+    const auto text_of = [&] {
+        return chat.render(conversation, GenerationPrompt::Yes, {})->text();
+    };
+    const std::string without = text_of();
+    conversation.tools = {{.name = "look_up"}};
+    EXPECT_EQ(text_of(), "look_up<tool_call>");
+    EXPECT_TRUE(chat.for_conversation(conversation).output_format()->calls.can_call());
+    conversation.tool_choice = chat::ToolChoice{.mode = chat::ToolChoice::Mode::None};
+    EXPECT_EQ(text_of(), without);
+}
+
 }  // namespace
 }  // namespace weir::text

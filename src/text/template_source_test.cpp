@@ -33,6 +33,18 @@ TEST(TemplateSource, OfNamedTemplatesTheDefaultCounts) {
     EXPECT_EQ(*found, "d");
 }
 
+TEST(TemplateSource, AModelMayHaveAnotherOneForTools) {
+    TemplateFiles files{.tokenizer_config_json = R"({"chat_template": [
+        {"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]})"};
+    EXPECT_EQ(*find_chat_template(files, TemplateUse::Tools), "t");
+    files.tool_use_jinja = "own";
+    EXPECT_EQ(*find_chat_template(files, TemplateUse::Tools), "own");
+    EXPECT_EQ(*find_chat_template(files), "d");
+    EXPECT_EQ(*find_chat_template({.tokenizer_config_json = R"({"chat_template": "d"})"},
+                                  TemplateUse::Tools),
+              "");
+}
+
 TEST(TemplateSource, ErrorsNameTheFileAndAreItsFault) {
     const auto broken = find_chat_template({.chat_template_json = R"({"chat_template": 1})"});
     ASSERT_FALSE(broken);
