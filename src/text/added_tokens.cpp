@@ -110,19 +110,38 @@ void AddedTokens::find_places(std::string_view text, TrustedRanges trusted, Plac
     });
 }
 
-// Returns where the next token may begin.
-size_t AddedTokens::take(std::string_view text, const NameFinder::Found& found, size_t taken,
-                         std::vector<Match>& out) const {
+// What was found so far.
+struct AddedTokens::Progress {
+    size_t taken = 0;           // the end of the last match
+    size_t next = 0;            // where the next token may begin
+    TrustedRange spaces{0, 0};  // the last that rstrip has looked at, so that a run is read once
+
+    size_t spaces_behind(std::string_view text, size_t at) {
+        if (at < spaces.begin || at > spaces.end) {
+            spaces = {at, ClassedText(text).run(at, kSpace)};
+        }
+        return spaces.end;
+    }
+};
+
+// The spaces that rstrip takes along are searched, too: another token may stand in them, though one
+// that takes the spaces before it along has none of its own left then. So says the reference.
+void AddedTokens::take(std::string_view text, const NameFinder::Found& found, Progress& progress,
+                       std::vector<Match>& out) const {
     const AddedToken& token = tokens_[found.name];
     const size_t content_end = found.begin + token.content.size();
+    progress.next = content_end;
     if (token.single_word && !stands_alone(text, found.begin, content_end)) {
-        return content_end;
+        return;
     }
-    const size_t begin = token.lstrip ? spaces_before(text, found.begin, taken) : found.begin;
-    const size_t end = token.rstrip ? ClassedText(text).run(content_end, kSpace) : content_end;
-    out.push_back({begin, end, token.id});
-    // The spaces that rstrip takes along are searched, too: another token may stand in them.
-    return content_end;
+    const size_t begin =
+        token.lstrip ? std::max(spaces_before(text, found.begin, progress.taken), progress.taken)
+                     : found.begin;
+    const size_t end = token.rstrip ? progress.spaces_behind(text, content_end) : content_end;
+    if (begin < end) {
+        out.push_back({begin, end, token.id});
+        progress.taken = end;
+    }
 }
 
 void AddedTokens::search(std::string_view text, TrustedRanges trusted,
@@ -135,16 +154,13 @@ void AddedTokens::search(std::string_view text, TrustedRanges trusted,
     const size_t window =
         std::max(kWindowBytesMin, 4 * std::max(anywhere_.longest(), guarded_.longest()));
     Place place;
-    size_t taken = 0;  // the end of the last match
-    size_t next = 0;
+    Progress progress;
     for (; place.begin < text.size(); place.begin = place.end) {
         place.end = place.begin + std::min(window, text.size() - place.begin);
         find_places(text, trusted, place);
         for (const NameFinder::Found& found : place.found) {
-            if (found.begin >= next) {
-                const size_t before = out.size();
-                next = take(text, found, taken, out);
-                taken = out.size() > before ? out.back().end : taken;
+            if (found.begin >= progress.next) {
+                take(text, found, progress, out);
             }
         }
     }

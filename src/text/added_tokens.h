@@ -68,9 +68,10 @@ class AddedTokens {
 
   private:
     struct Place;
+    struct Progress;
     void find_places(std::string_view text, TrustedRanges trusted, Place& place) const;
-    size_t take(std::string_view text, const NameFinder::Found& found, size_t taken,
-                std::vector<Match>& out) const;
+    void take(std::string_view text, const NameFinder::Found& found, Progress& progress,
+              std::vector<Match>& out) const;
 
     std::vector<AddedToken> tokens_;
     TextIndex by_content_;  // in tokens_

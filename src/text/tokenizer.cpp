@@ -86,7 +86,7 @@ Result<void> Tokenizer::Impl::encode_text(std::string_view text, Run& run) const
                                     clip(run.trusted, begin, match.begin, range), run));
         }
         run.ids.push_back(match.id);
-        begin = std::max(begin, match.end);
+        begin = match.end;  // may be before what rstrip took
     }
     return encode_stretch(text.substr(begin), place_of(begin),
                           clip(run.trusted, begin, text.size(), range), run);
@@ -115,7 +115,7 @@ Result<void> Tokenizer::Impl::encode_stretch(std::string_view text, Normalizer::
                                        begin == 0 ? place : Normalizer::Place::StretchStart, run));
         }
         run.ids.push_back(match.id);
-        begin = std::max(begin, match.end);
+        begin = match.end;  // may be before what rstrip took
     }
     return encode_normalized(std::string_view(normal).substr(begin),
                              begin == 0 ? place : Normalizer::Place::StretchStart, run);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <array>
 #include <random>
 #include <string>
 
@@ -170,7 +171,38 @@ TEST(AddedTokens, AreFoundAsTheirDefinitionSaysInAnyText) {
     }
 }
 
-// Quadratic, this would take minutes.
+std::vector<std::array<size_t, 2>> stretches_of(const AddedTokens& added, std::string_view text) {
+    std::vector<AddedTokens::Match> matches;
+    added.search(text, {}, matches);
+    std::vector<std::array<size_t, 2>> out;
+    for (const AddedTokens::Match& match : matches) {
+        out.push_back({match.begin, match.end});
+    }
+    return out;
+}
+
+// As Hugging Face's tokenizers do it.
+TEST(AddedTokens, StandInSpacesThatAnotherOneTookUnlessTheyWantThemToo) {
+    using Stretches = std::vector<std::array<size_t, 2>>;
+    AddedTokens both;
+    ASSERT_TRUE(both.add({.content = "  ", .guarded = false, .lstrip = true, .rstrip = true}));
+    both.finish();
+    EXPECT_EQ(stretches_of(both, "a     b"), (Stretches{{1, 6}}));
+    AddedTokens apart;
+    ASSERT_TRUE(apart.add({.content = "dog", .guarded = false, .rstrip = true}));
+    ASSERT_TRUE(apart.add({.content = "  ", .guarded = false, .single_word = true}));
+    apart.finish();
+    EXPECT_EQ(stretches_of(apart, "dog     "), (Stretches{{0, 8}, {5, 7}}));
+}
+
+// Quadratic, this and the next would take minutes.
+TEST(AddedTokens, ARunOfSpacesIsReadOnceHoweverManyTokensTakeIt) {
+    AddedTokens added;
+    ASSERT_TRUE(added.add({.content = "  ", .guarded = false, .rstrip = true}));
+    added.finish();
+    EXPECT_EQ(stretches_of(added, std::string(1 << 20, ' ')).size(), 1U << 19);
+}
+
 TEST(AddedTokens, ANameThatNearlyMatchesEverywhereCostsItsTextOnce) {
     AddedTokens added;
     for (const size_t length : {1000U, 100000U}) {

@@ -2,7 +2,8 @@
 """Random tokenizer.json files, by Hugging Face tokenizers and by Weir, compared.
 
 usage: check_tokenizers.py WEIR [--seeds FIRST:END] [--keep FOLDER]
-Needs the package tokenizers. Each seed draws a model, trains it on a few sentences, and draws the
+Needs the package tokenizers, 0.22: from 0.23 on it decodes an added token to its normalized text,
+which is not what the file says. Each seed draws a model, trains it on a few sentences, and draws the
 steps around it: normalizers, pre-tokenizers, post-processor, decoder, added tokens with every flag.
 Ids must be equal with and without special tokens, and so must the text of the ids. A file that Weir
 refuses is counted and its reason printed.
@@ -11,6 +12,7 @@ refuses is counted and its reason printed.
 import argparse
 import json
 import os
+import pickle
 import random
 import re
 import subprocess
@@ -98,7 +100,7 @@ def draw_pretokenizer(rng, depth=0):
     }[kind]()
 
 
-def draw_model(rng):
+def draw_model(rng, byte_level):
     flag = lambda: rng.random() < 0.5
     size = rng.choice([300, 400, 700])
     kind = rng.choice(["bpe", "bpe", "bpe", "unigram", "wordpiece", "wordlevel"])
@@ -111,7 +113,7 @@ def draw_model(rng):
             model.continuing_subword_prefix = prefix
         if suffix:
             model.end_of_word_suffix = suffix
-        alphabet = pre_tokenizers.ByteLevel.alphabet() if flag() else []
+        alphabet = pre_tokenizers.ByteLevel.alphabet() if byte_level or flag() else []
         trainer = trainers.BpeTrainer(
             vocab_size=size,
             special_tokens=["<unk>"],
@@ -166,12 +168,14 @@ def with_byte_tokens(rng, tokenizer):
 
 
 def draw_tokenizer(rng):
-    kind, model, trainer = draw_model(rng)
+    pretokenizer = draw_pretokenizer(rng)
+    byte_level = b"ByteLevel" in pickle.dumps(pretokenizer)
+    kind, model, trainer = draw_model(rng, byte_level)
     tokenizer = Tokenizer(model)
+    if pretokenizer is not None:
+        tokenizer.pre_tokenizer = pretokenizer
     if (normalizer := draw_normalizer(rng)) is not None:
         tokenizer.normalizer = normalizer
-    if (pretokenizer := draw_pretokenizer(rng)) is not None:
-        tokenizer.pre_tokenizer = pretokenizer
     tokenizer.train_from_iterator(SENTENCES * 2, trainer)
     tokenizer = with_byte_tokens(rng, tokenizer)
     flag = lambda: rng.random() < 0.5
@@ -227,6 +231,11 @@ def expected_ids(tokenizer, text, parse_special, add_special):
         return None
 
 
+def is_refused(answer):
+    """Without an unknown token the reference leaves out what has no token; Weir says so instead."""
+    return "the vocabulary has no token for" in answer.get("error", "")
+
+
 def check(seed, program, folder):
     """Texts compared, and the differences; or None and why the file was refused."""
     rng = random.Random(seed)
@@ -247,7 +256,7 @@ def check(seed, program, folder):
     wrong = [
         (f"{text!r} special {special} around {around}", ids, answer.get("ids", answer))
         for (text, special, around), ids, answer in zip(cases, expected, answers)
-        if ids is not None and answer.get("ids") != ids
+        if ids is not None and answer.get("ids") != ids and not is_refused(answer)
     ]
     known = [ids for ids in expected if ids]
     back = [tokenizer.decode(ids, skip_special_tokens=False) for ids in known]
