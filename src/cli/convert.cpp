@@ -45,7 +45,7 @@ Result<void> write_gguf(const model::ModelSource& source, const ConvertOptions& 
                         const NewFile& out) {
     WEIR_TRY_ASSIGN(model::GgufContents contents, model::contents_of(source));
     WEIR_TRY_ASSIGN(const Warning warning, add_folder_tokenizer(source, contents.head));
-    show(warning);
+    print_warning(warning);
     kernels::ThreadPool pool(threads_of(options));
     return model::write_gguf(
         contents, pool,

@@ -32,6 +32,7 @@ constexpr std::string_view kTokenizer = R"({"added_tokens": [
     "model": {"type": "BPE", "unk_token": "<unk>", "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2,
     "a": 3, "b": 4, "ab": 5}, "merges": ["a b"]}})";
 constexpr std::string_view kTokenizerConfig = R"({"bos_token": "<s>", "eos_token": "</s>",
+    "model_max_length": 1000000000000000019884624838656,
     "chat_template": [{"name": "default", "template": "{{ bos_token }}D"},
                       {"name": "tool_use", "template": "T"}]})";
 
@@ -98,10 +99,9 @@ TEST_F(Convert, TokenizerTemplateAndSpecialTokensSurviveBothWays) {
     expect_same_text(path("back"));
     EXPECT_EQ(text_of(path("back/tokenizer.json")), kTokenizer);
     EXPECT_THAT(text_of(path("back/tokenizer_config.json")), HasSubstr("tool_use"));
-    EXPECT_THAT(
-        names(path("back")),
-        UnorderedElementsAre("config.json", "generation_config.json", "tokenizer.json",
-                             "tokenizer_config.json", "chat_template.jinja", "model.safetensors"));
+    EXPECT_THAT(names(path("back")),
+                UnorderedElementsAre("config.json", "generation_config.json", "tokenizer.json",
+                                     "tokenizer_config.json", "model.safetensors"));
 }
 
 // A tokenizer that GGUF's keys can say stands there too, and gives the same ids without the rest.
@@ -131,6 +131,46 @@ TEST_F(Convert, OtherProgramsFindTheTokenizerInTheUsualKeys) {
     }
     ASSERT_TRUE(run(path("there.gguf"), path("back")));
     EXPECT_EQ(text_of(path("back/tokenizer.json")), text_of(path("in/tokenizer.json")));
+}
+
+// SentencePiece's file format: a BPE model of these pieces.
+std::string sentencepiece_of(std::initializer_list<std::pair<std::string_view, char>> pieces) {
+    const auto field = [](char tag, std::string_view bytes) {
+        return std::string{tag, static_cast<char>(bytes.size())}.append(bytes);
+    };
+    std::string out;
+    for (const auto& [text, type] : pieces) {
+        out += field(0x0A, field(0x0A, text) + std::string{0x18, type});
+    }
+    return out + field(0x12, std::string{0x18, 2});
+}
+
+// The keys borrow from the file of pieces, which nobody else holds.
+TEST_F(Convert, WhereTokenizerJsonHasNoKeysTokenizerModelGivesThem) {
+    write("in/tokenizer.model",
+          sentencepiece_of(
+              {{"<unk>", 2}, {"<s>", 3}, {"</s>", 3}, {"a piece of more than fifteen bytes", 1}}));
+    ASSERT_TRUE(run(in_, path("there.gguf")));
+    const auto source = model::ModelSource::open(path("there.gguf"));
+    ASSERT_TRUE(source) << source.error().message;
+    const auto metadata = model::read_tokenizer_metadata(*(*source)->gguf());
+    ASSERT_TRUE(metadata) << metadata.error().message;
+    EXPECT_EQ(metadata->model, "llama");
+    ASSERT_GE(metadata->tokens.size(), 4u);
+    EXPECT_EQ(metadata->tokens[3], "a piece of more than fifteen bytes");
+    expect_same_text(path("there.gguf"));
+}
+
+TEST_F(Convert, ATemplateForToolsInAFileOfItsOwnGoesAlong) {
+    write("in/tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "</s>"})");
+    write("in/chat_template.jinja", "{{ bos_token }}D");
+    std::filesystem::create_directory(in_ / "additional_chat_templates");
+    write("in/additional_chat_templates/tool_use.jinja", "T");
+    expect_same_text(in_);
+    ASSERT_TRUE(run(in_, path("there.gguf")));
+    expect_same_text(path("there.gguf"));
+    ASSERT_TRUE(run(path("there.gguf"), path("back")));
+    expect_same_text(path("back"));
 }
 
 TEST_F(Convert, ATokenizerOfKeysGoesAlongAsAFileOfThem) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <memory>
 #include <span>
 
 #include "engine/local_model.h"
@@ -35,13 +36,13 @@ Result<void> add_text(const NamedText& named, GgufHead& head) {
     return {};
 }
 
-// tokenizer_config.json without its chat templates, which have keys of their own; those that have
-// another name than "default" go to `head`.
+// tokenizer_config.json without its chat templates, which have keys of their own (add_template);
+// those that Weir does not use go to `head` from here.
 Result<std::string> take_templates(const std::string& config_json, GgufHead& head) {
     if (config_json.empty()) {
         return std::string("{}");
     }
-    WEIR_TRY_ASSIGN(const json::Value config, json::parse(config_json));
+    WEIR_TRY_ASSIGN(const json::Value config, json::parse(config_json, json::kModelFile));
     if (config.if_object() == nullptr) {
         return data_corrupt("tokenizer_config.json must hold an object");
     }
@@ -59,7 +60,7 @@ Result<std::string> take_templates(const std::string& config_json, GgufHead& hea
                 text->if_string() == nullptr) {
                 return data_corrupt("tokenizer_config.json.chat_template: no list of templates");
             }
-            if (*title->if_string() != "default") {
+            if (*title->if_string() != "default" && *title->if_string() != "tool_use") {
                 head.add_text("tokenizer.chat_template." + *title->if_string(), *text->if_string());
             }
         }
@@ -90,12 +91,19 @@ Result<void> add_ends(const model::ModelSource& source, std::optional<TokenId> e
 
 Result<void> add_template(const model::HfFolder& folder, GgufHead& head) {
     WEIR_TRY_ASSIGN(const auto files, folder.read_template_files());
-    WEIR_TRY_ASSIGN(const std::string text,
-                    text::find_chat_template({.chat_template_jinja = files.chat_template_jinja,
-                                              .tokenizer_config_json = files.tokenizer_config_json,
-                                              .chat_template_json = files.chat_template_json}));
-    return text.empty() ? Result<void>()
-                        : add_text({"chat_template", "tokenizer.chat_template", text}, head);
+    const text::TemplateFiles found{.chat_template_jinja = files.chat_template_jinja,
+                                    .tokenizer_config_json = files.tokenizer_config_json,
+                                    .chat_template_json = files.chat_template_json,
+                                    .tool_use_jinja = files.tool_use_jinja};
+    WEIR_TRY_ASSIGN(const std::string chat, text::find_chat_template(found));
+    if (!chat.empty()) {
+        WEIR_TRY(add_text({"chat_template", "tokenizer.chat_template", chat}, head));
+    }
+    WEIR_TRY_ASSIGN(const std::string tools,
+                    text::find_chat_template(found, text::TemplateUse::Tools));
+    return tools.empty()
+               ? Result<void>()
+               : add_text({"chat_template", "tokenizer.chat_template.tool_use", tools}, head);
 }
 
 // What other programs read of a tokenizer. The order is that of llama.cpp's converters.
@@ -110,8 +118,8 @@ void add_vocabulary(const VocabSpec& spec, GgufHead& head) {
         head.add_f32s(key("scores"), spec.scores);
     }
     head.add_i32s(key("token_type"), spec.types);
-    if (!spec.merges.empty()) {
-        head.add_texts(key("merges"), spec.merges);
+    if (!spec.merges.empty() || spec.model == "gpt2" || spec.model == "gemma4") {
+        head.add_texts(key("merges"), spec.merges);  // readers want them, if there are none
     }
     const std::pair<std::string_view, std::optional<uint32_t>> ids[] = {
         {"seperator_token_id", spec.separator_token_id},
@@ -141,9 +149,24 @@ void add_vocabulary(const VocabSpec& spec, GgufHead& head) {
 }
 
 struct Keys {
+    std::unique_ptr<const std::string> sentencepiece;  // that `found` was read of: it borrows
     std::optional<text::VocabKeys> found;
     Warning warning;
 };
+
+Result<void> read_sentencepiece_keys(std::string file, const std::string& config_json,
+                                     size_t vocabulary, Keys& keys) {
+    keys.sentencepiece = std::make_unique<const std::string>(std::move(file));
+    WEIR_TRY_ASSIGN(keys.found, text::vocab_keys_of_sentencepiece(
+                                    std::as_bytes(std::span<const char>(*keys.sentencepiece)),
+                                    config_json, vocabulary));
+    return {};
+}
+
+std::string only_weir_reads(std::string_view why, std::string_view file) {
+    return fmt::format(
+        "GGUF's own keys cannot say {} of {}: only Weir will read the file's tokenizer", why, file);
+}
 
 // Of tokenizer.json; where that has no place in them, of the tokenizer.model that it was made of,
 // as converters of llama.cpp take them.
@@ -151,9 +174,11 @@ Result<Keys> keys_of(const model::HfFolder& folder, const model::HfTokenizerFile
                      const text::Tokenizer& tokenizer, size_t vocabulary) {
     Keys keys;
     if (files.tokenizer_json.empty()) {
-        WEIR_TRY_ASSIGN(keys.found, text::vocab_keys_of_sentencepiece(
-                                        std::as_bytes(std::span<const char>(files.tokenizer_model)),
-                                        files.tokenizer_config_json, vocabulary));
+        const auto read = read_sentencepiece_keys(files.tokenizer_model,
+                                                  files.tokenizer_config_json, vocabulary, keys);
+        if (!read) {
+            keys.warning = only_weir_reads(read.error().message, "tokenizer.model");
+        }
         return keys;
     }
     auto of_json = text::vocab_keys_of_json(files.tokenizer_json, tokenizer, vocabulary);
@@ -168,23 +193,17 @@ Result<Keys> keys_of(const model::HfFolder& folder, const model::HfTokenizerFile
         return keys;
     }
     const std::string why = of_json.error().message;
-    WEIR_TRY_ASSIGN(const std::string sentencepiece, folder.read_sentencepiece());
-    if (!sentencepiece.empty()) {
-        auto of_model =
-            text::vocab_keys_of_sentencepiece(std::as_bytes(std::span<const char>(sentencepiece)),
-                                              files.tokenizer_config_json, vocabulary);
-        if (of_model) {
-            keys.found = *std::move(of_model);
-            keys.warning = fmt::format(
-                "GGUF's own keys cannot say {} of tokenizer.json: they are those of "
-                "tokenizer.model, which other programs read",
-                why);
-            return keys;
-        }
+    WEIR_TRY_ASSIGN(std::string sentencepiece, folder.read_sentencepiece());
+    if (!sentencepiece.empty() &&
+        read_sentencepiece_keys(std::move(sentencepiece), files.tokenizer_config_json, vocabulary,
+                                keys)) {
+        keys.warning = fmt::format(
+            "GGUF's own keys cannot say {} of tokenizer.json: they are those of tokenizer.model, "
+            "which other programs read",
+            why);
+        return keys;
     }
-    keys.warning = fmt::format(
-        "GGUF's own keys cannot say {} of tokenizer.json: only Weir will read the file's tokenizer",
-        why);
+    keys.warning = only_weir_reads(why, "tokenizer.json");
     return keys;
 }
 
@@ -244,7 +263,7 @@ Result<Warning> add_folder_tokenizer(const model::ModelSource& source, GgufHead&
     return std::move(keys.warning);
 }
 
-void show(const Warning& warning) {
+void print_warning(const Warning& warning) {
     if (warning) {
         std::fprintf(stderr, "weir: warning: %s\n", warning->c_str());
     }
@@ -278,7 +297,7 @@ Result<std::string> tokenizer_config_of(const std::string& carried,
                                         const model::TokenizerMetadata& metadata) {
     json::Value config{json::Object()};
     if (!carried.empty()) {
-        WEIR_TRY_ASSIGN(config, json::parse(carried));
+        WEIR_TRY_ASSIGN(config, json::parse(carried, json::kModelFile));
     }
     if (config.if_object() == nullptr) {
         return data_corrupt("key {}: no object", model::kCarriedConfig);
@@ -320,7 +339,9 @@ Result<FolderTexts> folder_texts_of(const model::ModelSource& source) {
     WEIR_TRY_ASSIGN(const auto metadata, model::read_tokenizer_metadata(file));
     WEIR_TRY_ASSIGN(auto carried, model::read_carried_tokenizer(file));
     FolderTexts out;
-    out.chat_template = metadata.chat_template;
+    if (metadata.named_templates.empty()) {  // the file would be read instead of the list
+        out.chat_template = metadata.chat_template;
+    }
     WEIR_TRY_ASSIGN(out.tokenizer_config_json,
                     tokenizer_config_of(carried.tokenizer_config_json, metadata));
     out.generation_config_json = generation_config_of(metadata);

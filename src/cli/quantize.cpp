@@ -17,7 +17,7 @@ Result<model::GgufContents> whole_contents_of(const model::ModelSource& source) 
     WEIR_TRY_ASSIGN(model::GgufContents contents, model::contents_of(source));
     if (source.folder() != nullptr) {
         WEIR_TRY_ASSIGN(const Warning warning, add_folder_tokenizer(source, contents.head));
-        show(warning);
+        print_warning(warning);
     }
     return contents;
 }

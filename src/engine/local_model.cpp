@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "engine/local_backend.h"
 #include "kv/state.h"
 #include "model/tokenizer_metadata.h"
@@ -268,8 +269,13 @@ Result<std::shared_ptr<const text::ChatTemplate>> load_chat_template(
     add("pad_token", tokenizer.padding());
     WEIR_TRY_ASSIGN(auto made, text::ChatTemplate::create(texts.chat, special));
     if (!texts.tools.empty()) {
-        WEIR_TRY_ASSIGN(auto for_tools, text::ChatTemplate::create(texts.tools, special));
-        made.set_for_tools(std::move(for_tools));
+        auto for_tools = text::ChatTemplate::create(texts.tools, special);
+        if (for_tools) {
+            made.set_for_tools(*std::move(for_tools));
+        } else {
+            log(LogLevel::Warning, "the chat template tool_use is not used: {}",
+                for_tools.error().message);
+        }
     }
     return std::make_shared<const text::ChatTemplate>(std::move(made));
 }

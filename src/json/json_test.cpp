@@ -213,5 +213,14 @@ TEST(JsonFields, NamesTheFieldThatIsWrong) {
     EXPECT_EQ(Fields::of(Value(1), "x").error().field, "x");
 }
 
+TEST(JsonParse, LargeWholeNumbersAreRoundedOnlyWhereThatIsWanted) {
+    constexpr std::string_view kText = R"({"model_max_length": 1000000000000000019884624838656})";
+    EXPECT_FALSE(parse(kText));
+    const auto value = parse(kText, kModelFile);
+    ASSERT_TRUE(value) << value.error().message;
+    EXPECT_EQ(to_text(*value), R"({"model_max_length":1e+30})");
+    EXPECT_FALSE(parse("1" + std::string(400, '0'), kModelFile));  // no double either
+}
+
 }  // namespace
 }  // namespace weir::json

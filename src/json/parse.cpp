@@ -25,7 +25,8 @@ class Builder {
     using View = bj::string_view;
     using Code = bj::error_code;
 
-    explicit Builder(std::span<FlatMember> flat_members) : flat_members_(flat_members) {}
+    Builder(std::span<FlatMember> flat_members, bool rounds_large)
+        : flat_members_(flat_members), rounds_large_(rounds_large) {}
 
     bool on_document_begin(Code&) { return true; }
     bool on_document_end(Code&) { return true; }
@@ -190,7 +191,8 @@ class Builder {
         double number = 0;
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
         const bool whole = text.find_first_of(".eE") == std::string::npos;
-        if (whole || !std::isfinite(number) || error == std::errc::invalid_argument ||
+        if ((whole && !rounds_large_) || !std::isfinite(number) ||
+            error == std::errc::invalid_argument ||
             (error == std::errc::result_out_of_range && !is_tiny(text))) {
             problem_ = "a number is out of range";
             code = bj::error::syntax;
@@ -233,6 +235,7 @@ class Builder {
     }
 
     std::span<FlatMember> flat_members_;
+    const bool rounds_large_;
     Flat* flat_ = nullptr;             // what is being read into one
     std::vector<size_t> flat_opened_;  // its containers that are not closed
 
@@ -270,7 +273,7 @@ Result<Value> parse(std::string_view text, std::span<FlatMember> members,
     }
     bj::parse_options options;
     options.max_depth = limits.depth_max;
-    bj::basic_parser<Builder> parser(options, members);
+    bj::basic_parser<Builder> parser(options, members, limits.rounds_large);
     bj::error_code code;
     const size_t read = parser.write_some(false, text.data(), text.size(), code);
     if (!code && read < text.size()) {

@@ -45,7 +45,8 @@ Result<json::Value> read_object(const std::filesystem::path& path, size_t bytes_
     }
     const std::string file_name = path.filename().string();
     WEIR_TRY_ASSIGN(const std::string text, read_file(path, bytes_max));
-    WEIR_TRY_ASSIGN(json::Value value, as_file_error(json::parse(text), file_name));
+    WEIR_TRY_ASSIGN(json::Value value,
+                    as_file_error(json::parse(text, json::kModelFile), file_name));
     if (value.if_object() == nullptr) {
         return data_corrupt("{} must hold an object, not a {}", file_name, value.kind());
     }

@@ -19,7 +19,8 @@ namespace weir::text {
 // Threads: one, the encoding one's.
 class PieceMemo {
   public:
-    static constexpr size_t kPieceBytesMax = 15;  // then the key is the whole text
+    static constexpr size_t kPieceBytesMax =
+        TextIndex::kShortBytesMax;  // then the key is the whole text
 
     // Empty if it is not known.
     std::span<const TokenId> find(const TextIndex::Key& key) const {

@@ -232,7 +232,7 @@ Result<VocabKeys> read_keys(std::span<const std::byte> model, std::string_view c
     if (config_json.empty()) {
         return keys;
     }
-    auto config = json::parse(config_json);
+    auto config = json::parse(config_json, json::kModelFile);
     auto applied = config ? Result<void>() : std::unexpected(config.error());
     if (applied) {
         keys.file =

@@ -15,7 +15,7 @@ Result<std::string> template_in(std::string_view text, TemplateUse use) {
     if (text.empty()) {
         return std::string();
     }
-    WEIR_TRY_ASSIGN(const json::Value config, json::parse(text));
+    WEIR_TRY_ASSIGN(const json::Value config, json::parse(text, json::kModelFile));
     WEIR_TRY_ASSIGN(json::Fields fields, json::Fields::of(config, ""));
     const json::Value* found = fields.get("chat_template");
     if (found == nullptr) {
@@ -42,6 +42,9 @@ Result<std::string> find_chat_template(const TemplateFiles& files, TemplateUse u
         use == TemplateUse::Chat ? files.chat_template_jinja : files.tool_use_jinja;
     if (!alone.empty()) {
         return std::string(alone);
+    }
+    if (!files.chat_template_jinja.empty()) {
+        return std::string();  // it is there instead of what the other files say, for either use
     }
     const std::pair<std::string_view, std::string_view> places[] = {
         {"tokenizer_config.json", files.tokenizer_config_json},

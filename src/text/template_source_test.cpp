@@ -40,6 +40,9 @@ TEST(TemplateSource, AModelMayHaveAnotherOneForTools) {
     files.tool_use_jinja = "own";
     EXPECT_EQ(*find_chat_template(files, TemplateUse::Tools), "own");
     EXPECT_EQ(*find_chat_template(files), "d");
+    files.tool_use_jinja = {};
+    files.chat_template_jinja = "newer";  // is there instead of the list, as in transformers
+    EXPECT_EQ(*find_chat_template(files, TemplateUse::Tools), "");
     EXPECT_EQ(*find_chat_template({.tokenizer_config_json = R"({"chat_template": "d"})"},
                                   TemplateUse::Tools),
               "");

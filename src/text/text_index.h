@@ -26,6 +26,8 @@ class TextIndex {
         friend bool operator==(const Key&, const Key&) = default;
     };
 
+    static constexpr size_t kShortBytesMax = 15;  // up to here the key is the whole text
+
     void reserve(size_t texts, size_t bytes);
     // Returns false, and changes nothing, if the text is there already.
     bool insert(std::string_view text, uint32_t value) { return insert(text, key_of(text), value); }
@@ -83,8 +85,6 @@ class TextIndex {
         uint32_t entry = kNone;
         uint32_t value = kNone;
     };
-
-    static constexpr size_t kShortBytesMax = 15;
 
     template <typename Word>
     static uint64_t load(const char* bytes) {

@@ -191,7 +191,7 @@ Result<std::optional<TokenId>> named_token(Fields& config, std::string_view name
 }
 
 Result<void> read_config(std::string_view text, bool has_template, Tokenizer::Parts& parts) {
-    WEIR_TRY_ASSIGN(const json::Value value, json::parse(text));
+    WEIR_TRY_ASSIGN(const json::Value value, json::parse(text, json::kModelFile));
     WEIR_TRY_ASSIGN(Fields config, Fields::of(value, "tokenizer_config"));
     WEIR_TRY_ASSIGN(parts.bos, named_token(config, "bos_token", parts));
     WEIR_TRY_ASSIGN(parts.eos, named_token(config, "eos_token", parts));
@@ -223,7 +223,7 @@ Result<void> read_config(std::string_view text, bool has_template, Tokenizer::Pa
 Result<Tokenizer> Tokenizer::from_tokenizer_json(std::string_view json,
                                                  std::string_view config_json) {
     json::FlatMember large[] = {{"model", "vocab"}, {"model", "merges"}};
-    const auto value = json::parse(json, large);
+    const auto value = json::parse(json, large, json::kModelFile);
     if (!value) {
         return std::unexpected(as_corrupt(value.error(), "tokenizer.json"));
     }

@@ -25,6 +25,10 @@ Result<std::unique_ptr<Unigram>> Unigram::create(
     std::vector<PrefixTrie::Entry> entries;
     uint64_t text_bytes = 0;
     for (const Token& token : tokens) {
+        if (token.text.size() > kPieceBytesMax) {
+            return data_corrupt("token {} has {} bytes; a Unigram piece may have {}", token.id,
+                                token.text.size(), kPieceBytesMax);
+        }
         text_bytes += token.text.size();
         entries.push_back({token.text, static_cast<uint32_t>(model->ids_.size())});
         model->ids_.push_back(token.id);

@@ -35,9 +35,12 @@ class Unigram final : public TokenModel {
         double unknown_score = 0;
     };
 
-    // `tokens` are those that text can become. Errors: TooLarge.
-    // `bytes` are the tokens of single bytes, which say what no other token says if all of them
-    // are there.
+    // A text costs its bytes times the longest piece, at worst; SentencePiece makes pieces of 16
+    // characters unless it is told otherwise.
+    static constexpr size_t kPieceBytesMax = 512;
+    // `tokens` are those that text can become. `bytes` are the tokens of single bytes, which say
+    // what no other token says if all of them are there. Errors: DataCorrupt for a token that is
+    // too long, TooLarge for too many bytes of them.
     static Result<std::unique_ptr<Unigram>> create(
         const Options& options, std::span<const Token> tokens,
         const std::array<std::optional<TokenId>, 256>& bytes);

@@ -85,6 +85,17 @@ TEST(Unigram, FindsTheBestOfAllWays) {
     }
 }
 
+TEST(Unigram, TooLongAPieceIsRefused) {
+    const std::string longest(Unigram::kPieceBytesMax, 'a');
+    const Unigram::Token fits{.text = longest, .id = 0, .score = -1};
+    EXPECT_TRUE(Unigram::create({}, std::span(&fits, 1), {}));
+    const std::string longer = longest + "a";
+    const Unigram::Token token{.text = longer, .id = 0, .score = -1};
+    const auto model = Unigram::create({}, std::span(&token, 1), {});
+    ASSERT_FALSE(model);
+    EXPECT_THAT(model.error().message, ::testing::HasSubstr("513 bytes"));
+}
+
 TEST(Unigram, ARunOfUnknownCharactersIsOneToken) {
     const std::vector<Unigram::Token> tokens = {{"a", 0, -1}, {"ab", 1, -1}};
     const auto model = model_of(tokens, -10);

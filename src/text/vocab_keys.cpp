@@ -498,7 +498,7 @@ class KeysReader {
 Result<VocabKeys> vocab_keys_of_json(std::string_view tokenizer_json, const Tokenizer& tokenizer,
                                      size_t vocabulary) {
     VocabKeys out;
-    WEIR_TRY_ASSIGN(json::Value parsed, json::parse(tokenizer_json));
+    WEIR_TRY_ASSIGN(json::Value parsed, json::parse(tokenizer_json, json::kModelFile));
     out.file = std::make_shared<const Value>(std::move(parsed));
     const Object* root = out.file->if_object();
     const Value* model = root == nullptr ? nullptr : member(*root, "model");

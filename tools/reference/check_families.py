@@ -521,6 +521,10 @@ def use_recurrent_delta_rule():
         module.torch_chunk_gated_delta_rule = module.torch_recurrent_gated_delta_rule
 
 
+class Broken(Exception):
+    """Weir's fault, whatever the reference does."""
+
+
 class Weir:
     def __init__(self, program, folder):
         self.program = program
@@ -532,6 +536,8 @@ class Weir:
             [self.program, verb, "--model", self.folder], input=lines, capture_output=True, text=True, timeout=120
         )
         answers = [json.loads(line) for line in run.stdout.splitlines()]
+        if run.returncode < 0:
+            raise Broken(f"weir {verb} was killed by signal {-run.returncode}")
         if len(answers) < len(questions):
             return None, run.stderr.strip().splitlines()[-1] if run.stderr.strip() else f"status {run.returncode}"
         return answers, ""
@@ -576,6 +582,8 @@ def check(family, seed, program, folder, gguf):
         return error, why
     file = os.path.join(folder, "converted.gguf")
     run = subprocess.run([program, "convert", folder, file], capture_output=True, text=True)
+    if run.returncode < 0:
+        raise Broken(f"weir convert was killed by signal {-run.returncode}")
     if run.returncode != 0:
         return None, "convert: " + run.stderr.strip()
     converted, why = errors(Weir(program, file), family, ids, reference)
@@ -609,6 +617,10 @@ def main():
                 folder = os.path.join(temporary, family)
                 try:
                     error, why = check(family, seed, args.weir, folder, args.gguf)
+                except Broken as problem:
+                    wrong += 1
+                    print(f"WRONG {family} seed {seed}: {problem}")
+                    continue
                 except Exception as problem:  # the reference's own refusal of a drawn configuration
                     refused[f"reference: {type(problem).__name__}: {str(problem)[:160]}"] = seed
                     continue
@@ -622,6 +634,7 @@ def main():
                     print(f"WRONG {family} seed {seed}: {error:.2e} units; {switches(folder)}")
                 if args.keep and error > BOUND:
                     shutil.copytree(folder, os.path.join(args.keep, f"{family}-{seed}"), dirs_exist_ok=True)
+        wrong += 0 if passed else 1  # nothing was compared
         print(f"{family:20} {passed} of {end - first} agree, worst {worst:.1e}", flush=True)
         for why, seed in refused.items():
             print(f"                     refused, seed {seed}: {why}", flush=True)

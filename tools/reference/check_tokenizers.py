@@ -214,10 +214,19 @@ def draw_texts(rng, added):
     return SENTENCES + ["".join(rng.choice(pieces) for _ in range(rng.randrange(1, 14))) for _ in range(30)]
 
 
+class Broken(Exception):
+    """Weir's fault, whatever the reference does."""
+
+
 def ask(program, verb, folder, questions):
     lines = "".join(json.dumps(question) + "\n" for question in questions)
     run = subprocess.run([program, verb, "--model", folder], input=lines, capture_output=True, text=True, timeout=60)
-    answers = [json.loads(line) for line in run.stdout.split("\n") if line]
+    if run.returncode < 0:
+        raise Broken(f"weir {verb} was killed by signal {-run.returncode}")
+    try:
+        answers = [json.loads(line) for line in run.stdout.split("\n") if line]
+    except ValueError as problem:
+        raise Broken(f"weir {verb} answered no JSON: {problem}") from problem
     if len(answers) < len(questions):
         return None, run.stderr.strip() or f"status {run.returncode}"
     return answers, ""
@@ -285,8 +294,12 @@ def main():
             os.makedirs(folder, exist_ok=True)
             try:
                 count, wrong = check(seed, args.weir, folder)
+            except Broken as problem:
+                broken += 1
+                print(f"WRONG seed {seed}: {problem}")
+                continue
             except BaseException as problem:  # the reference panics on some of its own combinations
-                if isinstance(problem, (KeyboardInterrupt, subprocess.TimeoutExpired)):
+                if isinstance(problem, (KeyboardInterrupt, SystemExit, subprocess.TimeoutExpired)):
                     raise
                 unusable += 1
                 continue

@@ -131,8 +131,7 @@ Result<void> read_gguf_experts(GgufConfig& in, TransformerConfig& out) {
 Result<void> read_experts(JsonConfig& in, TransformerConfig& out) {
     WEIR_TRY_ASSIGN(const bool experts, in.flag("enable_moe_block"));
     if (!experts) {  // then the others mean nothing, whatever they are
-        WEIR_TRY(in.size("num_experts"));
-        WEIR_TRY(in.size("moe_intermediate_size"));
+        in.fields().ignore({"num_experts", "moe_intermediate_size"});
         return {};
     }
     MoeConfig& moe = out.moe.emplace();

@@ -15,6 +15,15 @@ bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
+// Of bases up to 16; 99: none.
+uint32_t digit_of(char c) {
+    const char small = static_cast<char>(c | 0x20);
+    if (is_digit(c)) {
+        return static_cast<uint32_t>(c - '0');
+    }
+    return small >= 'a' && small <= 'f' ? static_cast<uint32_t>(small - 'a' + 10) : 99;
+}
+
 bool is_name_start(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
            static_cast<unsigned char>(c) >= 0x80;
@@ -314,14 +323,9 @@ Outcome<void> Lexer::whole_number() {
     Whole value = 0;
     const size_t start = i;
     for (; i < source_.size(); ++i) {
-        const char c = static_cast<char>(source_[i] | 0x20);
-        uint32_t digit = 99;
-        if (is_digit(source_[i])) {
-            digit = static_cast<uint32_t>(source_[i] - '0');
-        } else if (c >= 'a' && c <= 'f') {
-            digit = static_cast<uint32_t>(c - 'a' + 10);
-        } else if (source_[i] == '_' && i > start && i + 1 < source_.size() &&
-                   source_[i + 1] != '_') {
+        const uint32_t digit = digit_of(source_[i]);
+        if (source_[i] == '_' && i > start && i + 1 < source_.size() &&
+            digit_of(source_[i + 1]) < base) {
             continue;
         }
         if (digit >= base) {

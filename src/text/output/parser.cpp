@@ -89,17 +89,17 @@ void OutputParser::make_call_markers() {
     }
     const std::string& end = calls.call_end.empty() ? calls.section_end : calls.call_end;
     for (const std::string& next : {calls.parameter_begin, end}) {
-        if (!next.empty() && !calls.value_end.empty()) {
-            value_markers_.add(Marker(calls.value_end, next), {What::ValueEnd});
-            if (calls.key_ends.back().text.ends_with(CallFormat::kRawBegin)) {
-                value_markers_.add(Marker(std::string(CallFormat::kRawEnd) + calls.value_end, next),
-                                   {What::ValueEnd});
-            }
+        if (next.empty() || calls.value_end.empty()) {
+            continue;
+        }
+        for (Markers* const markers : {&value_markers_, &raw_value_markers_}) {
+            markers->add(Marker(calls.value_end, next), {What::ValueEnd});
             if (calls.value_padded) {
-                value_markers_.add(Marker::after_line_feed(calls.value_end, next),
-                                   {What::ValueEnd});
+                markers->add(Marker::after_line_feed(calls.value_end, next), {What::ValueEnd});
             }
         }
+        raw_value_markers_.add(Marker(std::string(CallFormat::kRawEnd) + calls.value_end, next),
+                               {What::ValueEnd});
     }
 }
 
@@ -121,7 +121,7 @@ const OutputParser::Markers* OutputParser::markers() const {
         case State::Key:
             return &key_markers_;
         case State::Value:
-            return &value_markers_;
+            return value_is_raw_ ? &raw_value_markers_ : &value_markers_;
         case State::Header:
             return &header_markers_;
         case State::Body:

@@ -177,6 +177,7 @@ class OutputParser {
     Markers parameter_markers_;
     Markers key_markers_;
     Markers value_markers_;
+    Markers raw_value_markers_;  // after a key's end with CallFormat::kRawBegin
     Markers header_markers_;
     Markers body_markers_;
     std::vector<Markers> field_markers_;
@@ -213,6 +214,7 @@ class OutputParser {
     bool value_is_text_ = false;
     bool value_at_start_ = false;
     JsonType value_type_ = JsonType::Any;
+    bool value_is_raw_ = false;
 
     bool body_is_reasoning_ = false;
     std::string prompt_header_;  // the part of the first header that the prompt has written

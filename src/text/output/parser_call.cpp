@@ -394,6 +394,7 @@ void OutputParser::begin_value(size_t key_end) {
     value_.clear();
     value_at_start_ = true;
     const CallFormat::KeyEnd::Type said = calls_format_.key_ends[key_end].type;
+    value_is_raw_ = calls_format_.key_ends[key_end].text.ends_with(CallFormat::kRawBegin);
     value_type_ = types_->type_of(tool_, key);
     if (said == CallFormat::KeyEnd::Type::Json) {
         value_type_ = JsonType::Any;

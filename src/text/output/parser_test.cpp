@@ -301,6 +301,9 @@ TEST(OutputParser, RawMarksAroundAValueAreNoPartOfIt) {
                                 "</parameter><parameter=options>{\"a\": 1}</parameter></function>"
                                 "</tool_call>"),
                 ElementsAre(R"(write {"path": "a<b>]]>", "options": {"a": 1}})"));
+    EXPECT_THAT(reader.read_cut("<tool_call><function=write><parameter=path>a]]></parameter>"
+                                "</function></tool_call>"),
+                ElementsAre(R"(write {"path": "a]]>"})"));
 }
 
 // Formats without quotes: what a value is, the tool's schema says.
