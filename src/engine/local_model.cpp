@@ -315,6 +315,8 @@ Result<LocalModelPlan> LocalModel::plan(const model::ModelSource& source,
 Result<void> LocalModel::check_texts(const model::ModelSource& source) {
     WEIR_TRY_ASSIGN(const text::Tokenizer tokenizer, load_tokenizer(source));
     WEIR_TRY_ASSIGN(const auto chat_template, load_chat_template(source, tokenizer));
+    WEIR_TRY_ASSIGN(const auto config, source.config());
+    WEIR_TRY_ASSIGN(const auto ends, end_tokens_of(source, &tokenizer, config.vocabulary));
     return {};
 }
 

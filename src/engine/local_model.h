@@ -77,7 +77,7 @@ class LocalModel {
   public:
     static Result<LocalModelPlan> plan(const model::ModelSource& source,
                                        const LocalModelOptions& options);
-    // What load() would say of the tokenizer and the chat template.
+    // What load() would say of the tokenizer, the chat template and the tokens that end a text.
     static Result<void> check_texts(const model::ModelSource& source);
     static Result<std::unique_ptr<LocalModel>> load(model::ModelSource::Pointer source,
                                                     const LocalModelOptions& options,

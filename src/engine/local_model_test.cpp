@@ -78,6 +78,9 @@ TEST(LocalModel, EndTokensAreTheTokenizersAndTheFolders) {
     ASSERT_FALSE(missing);
     EXPECT_EQ(missing.error().code, ErrorCode::DataCorrupt);
     EXPECT_THAT(missing.error().message, HasSubstr("no token 50"));
+    EXPECT_TRUE(LocalModel::check_texts(*folder.open()));
+    folder.folder.write("generation_config.json", std::string_view(R"({"eos_token_id": 5000})"));
+    EXPECT_FALSE(LocalModel::check_texts(*folder.open()));
 }
 
 // The model's first token is found out, and then made an end that only the folder knows.
