@@ -320,6 +320,9 @@ void OutputParser::put_text(char c, uint64_t source) {
 void OutputParser::put_reasoning(char c) {
     if (is_space(c)) {
         if (!drops_space_) {
+            if (space_.empty()) {
+                space_source_ = source_ + head_;  // it is text if what follows is no call
+            }
             space_.push_back(c);
         }
         if (space_.size() > kSpaceBytesMax) {
