@@ -95,6 +95,18 @@ COMMON = {
 ROPES = rope(plain=plain(), linear=LINEAR, yarn=YARN, llama3=LLAMA3, big=plain(1e6), factor=ATTENTION_FACTOR)
 TIED = one_of(True, False)
 EXPERTS = {"moe_intermediate_size": 32, "num_experts_per_tok": one_of(1, 2, 3)}
+DEEPSEEK = {
+    "num_key_value_heads": 4,
+    "q_lora_rank": one_of(None, 24),
+    "kv_lora_rank": 32,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": one_of(16, 24),
+    "n_routed_experts": 8,
+    "n_shared_experts": one_of(1, 2),
+    "num_experts_per_tok": one_of(2, 3),
+    "moe_intermediate_size": 32,
+}
 
 # Of each family: the configuration's class, what it is drawn from, and what depends on what.
 FAMILIES = {
@@ -202,17 +214,8 @@ FAMILIES = {
     ),
     "deepseek_v2": (
         "DeepseekV2Config",
-        {
-            "num_key_value_heads": 4,
-            "q_lora_rank": one_of(None, 24),
-            "kv_lora_rank": 32,
-            "qk_nope_head_dim": 16,
-            "qk_rope_head_dim": 8,
-            "v_head_dim": one_of(16, 24),
-            "n_routed_experts": 8,
-            "n_shared_experts": one_of(1, 2),
-            "num_experts_per_tok": one_of(2, 3),
-            "moe_intermediate_size": 32,
+        DEEPSEEK
+        | {
             "first_k_dense_replace": one_of(0, 1, 4),
             "topk_method": one_of("greedy", "group_limited_greedy"),
             "n_group": 4,
@@ -223,17 +226,8 @@ FAMILIES = {
     ),
     "deepseek_v3": (
         "DeepseekV3Config",
-        {
-            "num_key_value_heads": 4,
-            "q_lora_rank": one_of(None, 24),
-            "kv_lora_rank": 32,
-            "qk_nope_head_dim": 16,
-            "qk_rope_head_dim": 8,
-            "v_head_dim": one_of(16, 24),
-            "n_routed_experts": 8,
-            "n_shared_experts": one_of(1, 2),
-            "num_experts_per_tok": one_of(2, 3),
-            "moe_intermediate_size": 32,
+        DEEPSEEK
+        | {
             "first_k_dense_replace": one_of(0, 1, 3),
             "n_group": one_of(1, 2, 4),
             "topk_group": 1,
